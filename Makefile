@@ -1,0 +1,79 @@
+# Everything from a fresh checkout; each target does its own setup and is quick the second time.
+# Needs make, git and a Python 3.11 or newer. What else is missing is installed as root or with
+# FOREBAY_INSTALL=yes; otherwise the command to do it is printed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.forebay-ready
+NODE_READY := $(patsubst %/package-lock.json,%/node_modules/.forebay-ready,\
+	$(wildcard tests/*/package-lock.json))
+BENCH_NODE_READY := $(patsubst %/package-lock.json,%/node_modules/.forebay-ready,\
+	$(wildcard bench/package-lock.json))
+# Packages from a folder that this machine's pip is told to look into would get their hashes into
+# the locks, beside those of the index.
+PIP_COMPILE := env -u PIP_FIND_LINKS $(BIN)/pip-compile --quiet --generate-hashes --strip-extras \
+	--allow-unsafe --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	--no-emit-options
+
+.DEFAULT_GOAL := help
+.PHONY: help up test check format bench faults lock clean rabbitmq
+.DELETE_ON_ERROR:
+
+help: ## Say what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
+
+up: $(READY) ## Run a front and a worker on a real RabbitMQ, until Ctrl-C
+	@$(BIN)/python -m services.up
+
+check: $(READY) ## Check format, lint, types and architecture
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest tests/architecture -q
+
+test: $(READY) rabbitmq $(NODE_READY) ## Run the tests, against brokers that the run starts itself
+	$(BIN)/pytest --ignore=tests/architecture -m "not faults"
+
+faults: $(READY) rabbitmq $(NODE_READY) ## Run the tests that kill and freeze processes
+	$(BIN)/pytest --ignore=tests/architecture -m faults
+
+bench: $(READY) rabbitmq $(BENCH_NODE_READY) ## Measure, and print the table
+	$(BIN)/python -m bench
+
+format: $(READY) ## Format the source and mend what lint can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: $(READY) ## Resolve the dependencies anew
+	$(PIP_COMPILE) --upgrade --output-file requirements.lock pyproject.toml
+	$(PIP_COMPILE) --upgrade --output-file requirements-dev.lock --extra dev \
+		--constraint requirements.lock pyproject.toml
+	$(PIP_COMPILE) --upgrade --output-file requirements-build.lock \
+		--all-build-deps --only-build-deps pyproject.toml
+
+clean: ## Remove what the other targets made, but not the data under .rabbitmq
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf tests/*/node_modules bench/node_modules
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+rabbitmq:
+	@$(PYTHON) -m broker.local.install rabbitmq
+
+$(READY): requirements-dev.lock pyproject.toml
+	@echo "forebay: setting up $(VENV)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "forebay: Python 3.11 or newer is needed; say which with PYTHON=..." >&2; exit 2; }
+	@$(PYTHON) -m broker.local.install venv
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements-dev.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--no-build-isolation --editable .
+	@touch $@
+
+%/node_modules/.forebay-ready: %/package-lock.json
+	@echo "forebay: installing the npm packages of $*"
+	@$(PYTHON) -m broker.local.install npm
+	@cd $* && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
