@@ -1,0 +1,139 @@
+"""Batches: the entries one AMQP message carries to a worker, as bytes.
+
+An index line in JSON, then each payload raw on a line of its own. The index holds each
+payload's length, so that a reader cuts payloads out without looking at them: one that does not
+parse spoils no neighbour, and none is ever re-encoded on its way.
+
+    ["batch",1,"<producer>",<number>,[[<kind>,"<channel>",<sender or null>,<payload bytes>], …]]
+    <payload>
+    <payload>
+
+Rules: the second field is the format's version; a process reads its own version and the one
+before it. New fields go to the end and have a default.
+"""
+
+from collections.abc import Iterator, Sequence
+from enum import IntEnum
+from typing import TypeVar
+
+import msgspec
+
+from broker.errors import UndecodableBody
+
+FORMAT_VERSION = 1
+_OLDEST_READABLE_VERSION = 1
+
+NO_SENDER = msgspec.Raw(b"null")
+
+Index = TypeVar("Index")
+
+
+class EntryKind(IntEnum):
+    """What a worker is asked to do with an entry."""
+
+    PUBLISH = 0
+    CUT = 1
+    """The log is not the one it was (its tail is lost, or it was made anew): give it a new epoch.
+
+    The channel is empty and the payload is the epoch that is to end."""
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """One client request on its way to the worker."""
+
+    kind: EntryKind
+    channel: str
+    sender: msgspec.Raw
+    """The sender as subscribers see it: an encoded ClientInfo object, or `null`."""
+    payload: bytes
+
+
+class _IndexEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    kind: int
+    channel: str
+    sender: msgspec.Raw
+    payload_bytes: int
+
+
+class _Index(msgspec.Struct, frozen=True, array_like=True, tag="batch", gc=False):
+    version: int
+    producer: str
+    number: int
+    entries: list[_IndexEntry]
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """Entries of one producer for one partition; `number` counts the producer's batches from 1."""
+
+    producer: str
+    number: int
+    entries: list[Entry]
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(_Index)
+
+
+def encode_batch(producer: str, number: int, entries: Sequence[Entry]) -> bytes:
+    """Write a batch as an AMQP message's body."""
+    index = _Index(
+        FORMAT_VERSION,
+        producer,
+        number,
+        [_IndexEntry(e.kind, e.channel, e.sender, len(e.payload)) for e in entries],
+    )
+    lines = [_encoder.encode(index)]
+    lines += [entry.payload for entry in entries]
+    return b"\n".join(lines)
+
+
+def decode_batch(body: bytes) -> Batch:
+    """Read an AMQP message's body.
+
+    Raises:
+        UndecodableBody: it is no batch, or one of a format this process does not know.
+    """
+    index, first_payload = split_index(body, _decoder, "batch")
+    if not _OLDEST_READABLE_VERSION <= index.version <= FORMAT_VERSION:
+        raise UndecodableBody(f"a batch of format version {index.version}, not readable here")
+    try:
+        entries = [
+            Entry(EntryKind(entry.kind), entry.channel, entry.sender, payload)
+            for entry, payload in zip(
+                index.entries,
+                cut_payloads(body, first_payload, [e.payload_bytes for e in index.entries]),
+                strict=True,
+            )
+        ]
+    except ValueError as error:
+        raise UndecodableBody(f"no batch: {error}") from None
+    return Batch(index.producer, index.number, entries)
+
+
+def split_index(body: bytes, decoder: "msgspec.json.Decoder[Index]", noun: str) -> tuple[Index, int]:
+    """Decode a body's first line and say where what follows it begins.
+
+    Raises:
+        UndecodableBody: the first line is not such an index.
+    """
+    end = body.find(b"\n")
+    try:
+        index = decoder.decode(body if end < 0 else memoryview(body)[:end])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UndecodableBody(f"no {noun}: {error}") from None
+    return index, len(body) if end < 0 else end + 1
+
+
+def cut_payloads(body: bytes, start: int, lengths: Sequence[int]) -> Iterator[bytes]:
+    """Cut the payloads that follow an index out of a body.
+
+    Raises:
+        UndecodableBody: the lengths are not those of this body.
+    """
+    if any(length < 0 for length in lengths) or (
+        lengths and start + sum(lengths) + len(lengths) - 1 != len(body)
+    ):
+        raise UndecodableBody("the index's payload lengths are not those of the body")
+    for length in lengths:
+        yield body[start : start + length]
+        start += length + 1
