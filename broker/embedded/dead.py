@@ -1,0 +1,42 @@
+"""What was set aside, in memory, for a person (or a test) to look at."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from broker.errors import SubmitRefused
+from broker.interface import DeadReason
+
+_LETTER_BYTES = 64
+
+
+class DeadLetter(NamedTuple):
+    """A body that was set aside, and why."""
+
+    body: bytes
+    reason: DeadReason
+    explanation: str
+
+
+class StoredDead:
+    """All dead letters; what would take them beyond `limit_bytes` is refused."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._bytes = 0
+        self._letters: list[DeadLetter] = []
+
+    def store(self, letter: DeadLetter) -> None:
+        """Keep a letter.
+
+        Raises:
+            SubmitRefused: there is no room for it.
+        """
+        size = len(letter.body) + len(letter.explanation.encode()) + _LETTER_BYTES
+        if self._bytes + size > self._limit_bytes:
+            raise SubmitRefused("no room for dead letters")
+        self._bytes += size
+        self._letters.append(letter)
+
+    def letters(self) -> Sequence[DeadLetter]:
+        """All of them, oldest first."""
+        return list(self._letters)

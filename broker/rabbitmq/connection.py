@@ -1,0 +1,181 @@
+"""One supervised AMQP connection, and the translation of its errors.
+
+aio-pika's plain connection, not its robust one: that reopens channels and consumers by itself
+after a constant five seconds, while a log has to be resumed where it stopped and a partition has
+to be taken anew. So a lost connection ends everything that was open on it, each user is told by
+BrokerUnavailable, and opens again what it wants.
+
+Rules: `translating_amqp_errors` is the border; nothing of the client library's passes it.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+
+import aio_pika
+import structlog
+from aio_pika.abc import AbstractConnection
+from aiormq.abc import AbstractChannel
+from aiormq.exceptions import (
+    AMQPError,
+    AuthenticationError,
+    ChannelAccessRefused,
+    ChannelInvalidStateError,
+    ChannelNotFoundEntity,
+    ChannelPreconditionFailed,
+    DeliveryError,
+    ProbableAuthenticationError,
+)
+
+from broker.errors import BrokerUnavailable, SubmitRefused, TopologyProblem
+from broker.rabbitmq.settings import RabbitSettings
+
+_log = structlog.get_logger(__name__)
+
+_CONNECT_SECONDS = 5.0
+_OPEN_SECONDS = 5.0
+"""How long whoever opens something waits for the connection."""
+_CLOSE_SECONDS = 2.0
+
+# Jittered, so that the processes of a deployment do not come back in step; the upper end keeps
+# everything going again within seconds of the broker's return.
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 2.0
+
+# Said for a while by a node that is still starting, and now and then right after a stream was
+# declared: another try is right, not another topology.
+_PASSING = ("down or inaccessible", "does not have a replica", "not available", "timed out")
+
+
+@contextmanager
+def translating_amqp_errors() -> Iterator[None]:
+    """Raise broker.errors instead of the client library's.
+
+    Raises:
+        SubmitRefused: basic.nack, or basic.return of an unroutable message.
+        TopologyProblem: 404, 406 or 403: what is asked for is not there, not as it should be, or
+            not for us.
+        BrokerUnavailable: all else.
+    """
+    try:
+        yield
+    except DeliveryError as error:
+        raise SubmitRefused(str(error) or "refused by the broker") from error
+    except (ChannelNotFoundEntity, ChannelPreconditionFailed, ChannelAccessRefused) as error:
+        text = str(error)
+        if any(passing in text for passing in _PASSING):
+            raise BrokerUnavailable(text) from error
+        raise TopologyProblem(
+            f"RabbitMQ says: {text}", "Run 'forebay topology apply' as an administrator"
+        ) from error
+    # ChannelInvalidStateError is a RuntimeError; OSError covers TimeoutError, DNS and sockets.
+    except (AMQPError, ChannelInvalidStateError, OSError) as error:
+        raise BrokerUnavailable(f"{type(error).__name__}: {error}") from error
+    except asyncio.CancelledError as error:
+        # The client library cancels what waits on a channel that closes. Whoever cancels us
+        # for real has said so to the task.
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise BrokerUnavailable("the AMQP channel was closed") from error
+
+
+class Link:
+    """Keeps one AMQP connection up."""
+
+    def __init__(self, settings: RabbitSettings, purpose: str) -> None:
+        self._settings = settings
+        self._name = f"{settings.connection_name} {purpose}"
+        self._connection: AbstractConnection | None = None
+        self._is_up = asyncio.Event()
+        self._first_error: TopologyProblem | None = None
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection at this moment."""
+        return self._is_up.is_set()
+
+    async def run(self) -> None:
+        """Connect, and connect again whenever the connection is lost, until cancelled."""
+        urls = list(self._settings.urls)
+        random.shuffle(urls)
+        attempt = 0
+        while True:
+            url = urls[attempt % len(urls)]
+            try:
+                async with self._connected(url) as lost:
+                    attempt = 0
+                    await lost.wait()
+                _log.warning("broker connection lost", connection=self._name)
+            except BrokerUnavailable as error:
+                attempt += 1
+                _log.warning("broker not reached", connection=self._name, reason=str(error))
+            longest = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2**attempt)
+            await asyncio.sleep(random.uniform(longest / 4, longest))  # noqa: S311  (jitter)
+
+    @asynccontextmanager
+    async def _connected(self, url: str) -> AsyncIterator[asyncio.Event]:
+        lost = asyncio.Event()
+        with translating_amqp_errors():
+            try:
+                connection = await aio_pika.connect(
+                    url,
+                    timeout=_CONNECT_SECONDS,
+                    heartbeat=self._settings.heartbeat_seconds,
+                    client_properties={"connection_name": self._name},
+                )
+            except (AuthenticationError, ProbableAuthenticationError) as error:
+                self._first_error = TopologyProblem(
+                    f"RabbitMQ refuses the user or the virtual host of {_without_password(url)}",
+                    "Check rabbitmq.url, and that 'forebay topology apply' has made the users",
+                )
+                raise BrokerUnavailable(str(self._first_error)) from error
+        self._first_error = None
+        connection.close_callbacks.add(lambda *_: lost.set())
+        self._connection = connection
+        self._is_up.set()
+        try:
+            yield lost
+        finally:
+            self._is_up.clear()
+            self._connection = None
+            with suppress(BrokerUnavailable, TimeoutError), translating_amqp_errors():
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await connection.close()
+
+    async def open_channel(self, *, with_confirms: bool) -> AbstractChannel:
+        """Open an AMQP channel of one's own, waiting a little for the connection.
+
+        Raises:
+            BrokerUnavailable: there is none.
+            TopologyProblem: the broker does not let us in.
+        """
+        with translating_amqp_errors():
+            async with asyncio.timeout(_OPEN_SECONDS):
+                try:
+                    await self._is_up.wait()
+                except asyncio.CancelledError:
+                    if self._first_error is not None:
+                        raise self._first_error from None
+                    raise
+                transport = self._connection.transport if self._connection else None
+                if transport is None:
+                    raise BrokerUnavailable("the broker connection is away")
+                # Not aio-pika's channel object: it adds a task and an object to each message.
+                return await transport.connection.channel(
+                    publisher_confirms=with_confirms, on_return_raises=with_confirms
+                )
+
+
+async def close_channel(channel: AbstractChannel) -> None:
+    """Close an AMQP channel; what it had not settled goes back in its place."""
+    with suppress(BrokerUnavailable, TopologyProblem), translating_amqp_errors():
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await channel.close()
+
+
+def _without_password(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    credentials, at, place = rest.rpartition("@")
+    return f"{scheme}://{credentials.partition(':')[0]}{at}{place}"

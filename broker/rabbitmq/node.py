@@ -1,0 +1,94 @@
+"""One process's access to RabbitMQ: two connections, and everything that is done over them.
+
+Rules: publishing and consuming never share a connection. An alarm blocks connections that
+publish by no longer reading from them, and acks and heartbeats must go on.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from broker.partition import Partition
+from broker.rabbitmq.bus import RabbitBus
+from broker.rabbitmq.connection import Link
+from broker.rabbitmq.dead import RabbitDeadLetters
+from broker.rabbitmq.inbound import RabbitInbound
+from broker.rabbitmq.names import Names
+from broker.rabbitmq.publisher import Publisher
+from broker.rabbitmq.settings import RabbitSettings
+from broker.rabbitmq.stream import RabbitStream
+
+
+class RabbitBroker:
+    """See `broker.interface.Broker`."""
+
+    def __init__(
+        self, settings: RabbitSettings, node_id: str, publishing: Link, consuming: Link
+    ) -> None:
+        self._node_id = node_id
+        self._names = Names(settings.prefix)
+        self._publishing = publishing
+        self._consuming = consuming
+        # A channel of its own each: a missing exchange costs one its channel, not the others.
+        self._submitting = Publisher(publishing)
+        self._appending = Publisher(publishing)
+        self._setting_aside = Publisher(publishing)
+        # The bus promises at most once, so it waits for no confirm.
+        self._bus = RabbitBus(
+            node_id, self._names, Publisher(publishing, with_confirms=False), consuming
+        )
+
+    @property
+    def node_id(self) -> str:
+        """See `Broker.node_id`."""
+        return self._node_id
+
+    @property
+    def is_connected(self) -> bool:
+        """See `Broker.is_connected`."""
+        return self._publishing.is_connected
+
+    def inbound(self, partition: Partition) -> RabbitInbound:
+        """See `Broker.inbound`."""
+        return RabbitInbound(partition, self._names, self._submitting, self._consuming)
+
+    def log(self, partition: Partition) -> RabbitStream:
+        """See `Broker.log`."""
+        return self._stream("log", self._names.log(partition), partition)
+
+    def tops(self, partition: Partition) -> RabbitStream:
+        """See `Broker.tops`."""
+        return self._stream("tops", self._names.tops(partition), partition)
+
+    def _stream(self, role: str, name: str, partition: Partition) -> RabbitStream:
+        exchange = self._names.exchange(role)
+        return RabbitStream(name, partition, exchange, self._appending, self._consuming)
+
+    @property
+    def dead(self) -> RabbitDeadLetters:
+        """See `Broker.dead`."""
+        return RabbitDeadLetters(self._names, self._setting_aside)
+
+    @property
+    def bus(self) -> RabbitBus:
+        """See `Broker.bus`."""
+        return self._bus
+
+
+@asynccontextmanager
+async def open_rabbitmq(
+    settings: RabbitSettings, node_id: str | None = None
+) -> AsyncIterator[RabbitBroker]:
+    """Keep connections to RabbitMQ up for as long as the context lasts.
+
+    Does not wait for them: a process starts with the broker away, and says so.
+    """
+    publishing, consuming = Link(settings, "publishing"), Link(settings, "consuming")
+    links = asyncio.gather(publishing.run(), consuming.run())
+    try:
+        yield RabbitBroker(settings, node_id or secrets.token_hex(8), publishing, consuming)
+    finally:
+        links.cancel()
+        with suppress(asyncio.CancelledError):
+            await links

@@ -1,0 +1,266 @@
+"""What Forebay has in RabbitMQ, as data, and its declaration by an administrator.
+
+Front and worker may declare nothing but their own exclusive queue, so that a bug in them, or
+whoever takes one of them over, can neither change nor remove what the others live on.
+
+Rules: arguments cannot be changed by declaring again (AMQP 406); what an operator wants to change
+later is set by a policy, which overrides them.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import aio_pika
+from aio_pika.abc import AbstractConnection
+from aio_pika.exceptions import ChannelNotFoundEntity
+
+from broker.errors import BrokerUnavailable, TopologyProblem
+from broker.genesis import genesis_fence, genesis_snapshot
+from broker.partition import Partition
+from broker.rabbitmq.connection import translating_amqp_errors
+from broker.rabbitmq.names import Names
+from broker.rabbitmq.node import RabbitBroker, open_rabbitmq
+from broker.rabbitmq.settings import RabbitSettings
+
+_MIB = 1024 * 1024
+
+# Handing a partition over raises the delivery count of everything a worker held, innocent or
+# not, so it must never be what discards a batch. Not -1: RabbitMQ 3.10 takes that for zero.
+_DELIVERY_LIMIT = 1_000_000
+
+# Retention acts when a segment is full, and the last one always stays.
+_LOG_SEGMENT_BYTES = 16 * _MIB
+_TOPS_SEGMENT_BYTES = 4 * _MIB
+_TOPS_BYTES_AT_MOST = 64 * _MIB
+
+_EXCHANGES = {
+    "inbound": "direct",
+    "log": "direct",
+    "tops": "direct",
+    "dead": "direct",
+    "api": "direct",
+    "bus": "fanout",
+    "node": "direct",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TopologyLimits:
+    """How much each queue and stream may hold."""
+
+    inbound_max_bytes: int = 512 * _MIB
+    """Of entries waiting in one partition's pool; beyond it publishes are refused."""
+    log_max_bytes: int = 4096 * _MIB
+    """Of one partition's log; beyond it the oldest segments go."""
+    log_max_age_seconds: int = 24 * 3600
+    dead_max_bytes: int = 256 * _MIB
+    """Of what was set aside; beyond it the worker cannot set aside more, and says so."""
+    api_max_bytes: int = 64 * _MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A queue or stream, and its place behind an exchange."""
+
+    name: str
+    exchange: str
+    routing_key: str
+    arguments: Mapping[str, str | int | bool]
+
+
+def queues(
+    names: Names, lanes: Mapping[str, int], limits: TopologyLimits
+) -> Iterator[Queue]:
+    """List all queues and streams of a deployment."""
+    for lane, count in lanes.items():
+        for partition in (Partition(lane, number) for number in range(count)):
+            yield from _partition_queues(names, partition, limits)
+    for name, max_bytes in ((names.dead, limits.dead_max_bytes), (names.api, limits.api_max_bytes)):
+        role = name.removeprefix(names.prefix)
+        yield Queue(name, names.exchange(role), role, _quorum_arguments(max_bytes))
+
+
+def _partition_queues(
+    names: Names, partition: Partition, limits: TopologyLimits
+) -> Iterator[Queue]:
+    key = partition.name
+    yield Queue(
+        names.inbound(partition),
+        names.exchange("inbound"),
+        key,
+        {**_quorum_arguments(limits.inbound_max_bytes), "x-single-active-consumer": True},
+    )
+    yield Queue(
+        names.log(partition),
+        names.exchange("log"),
+        key,
+        {
+            "x-queue-type": "stream",
+            "x-max-length-bytes": limits.log_max_bytes,
+            "x-max-age": f"{limits.log_max_age_seconds}s",
+            "x-stream-max-segment-size-bytes": _LOG_SEGMENT_BYTES,
+        },
+    )
+    yield Queue(
+        names.tops(partition),
+        names.exchange("tops"),
+        key,
+        {
+            "x-queue-type": "stream",
+            "x-max-length-bytes": _TOPS_BYTES_AT_MOST,
+            "x-stream-max-segment-size-bytes": _TOPS_SEGMENT_BYTES,
+        },
+    )
+
+
+def _quorum_arguments(max_bytes: int) -> dict[str, str | int | bool]:
+    return {
+        "x-queue-type": "quorum",
+        "x-max-length-bytes": max_bytes,
+        "x-overflow": "reject-publish",
+        "x-delivery-limit": _DELIVERY_LIMIT,
+    }
+
+
+async def apply_topology(
+    urls: Sequence[str],
+    *,
+    prefix: str,
+    lanes: Mapping[str, int],
+    limits: TopologyLimits | None = None,
+) -> None:
+    """Declare all exchanges, queues and streams; begin those that are new. Can be done again.
+
+    Raises:
+        BrokerUnavailable: no node answers, or the connection was lost half-way: do it again.
+        TopologyProblem: something is there already and is not as it should be.
+    """
+    names = Names(prefix)
+    connection = await _connect(urls)
+    try:
+        await _check_version(connection)
+        for lane, count in lanes.items():
+            await _check_partitions(connection, names, lane, count)
+        await _declare(connection, names, list(queues(names, lanes, limits or TopologyLimits())))
+    finally:
+        with suppress(BrokerUnavailable), translating_amqp_errors():
+            await connection.close()
+    settings = RabbitSettings(tuple(urls), prefix, connection_name="forebay topology")
+    async with open_rabbitmq(settings) as broker:
+        await asyncio.gather(
+            *(
+                _begin(broker, Partition(lane, number), count)
+                for lane, count in lanes.items()
+                for number in range(count)
+            )
+        )
+
+
+async def _connect(urls: Sequence[str]) -> AbstractConnection:
+    reasons = []
+    for url in urls:
+        try:
+            with translating_amqp_errors():
+                return await aio_pika.connect(url, timeout=10)
+        except BrokerUnavailable as error:
+            reasons.append(str(error))
+    raise BrokerUnavailable("; ".join(reasons) or "no AMQP URL is configured")
+
+
+async def _check_version(connection: AbstractConnection) -> None:
+    transport = connection.transport
+    properties = transport.connection.server_properties if transport else {}
+    version = properties.get("version", "")
+    version = version.decode() if isinstance(version, bytes) else str(version)
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    if numbers < (3, 10):
+        raise TopologyProblem(
+            f"RabbitMQ {version or 'of an unknown version'} is too old",
+            "Forebay needs 3.10 or newer",
+        )
+
+
+async def _check_partitions(
+    connection: AbstractConnection, names: Names, lane: str, count: int
+) -> None:
+    """A lane's number of partitions is fixed when it is made: channels would move between logs."""
+    there = [
+        await _is_there(connection, names.log(Partition(lane, number)))
+        for number in (0, count - 1, count)
+    ]
+    if there[0] and (there[2] or not there[1]):
+        raise TopologyProblem(
+            f"lane {lane!r} was made with another number of partitions than {count}",
+            f"Set lanes.{lane}.partitions to what it was, or give the new number to a new lane",
+        )
+
+
+async def _is_there(connection: AbstractConnection, queue: str) -> bool:
+    try:
+        # A failed declare closes its channel, so each look has one of its own.
+        async with connection.channel() as channel:
+            await channel.declare_queue(queue, passive=True)
+    except ChannelNotFoundEntity:
+        return False
+    return True
+
+
+async def _declare(
+    connection: AbstractConnection, names: Names, wanted: Sequence[Queue]
+) -> None:
+    with translating_amqp_errors():
+        async with connection.channel() as channel:
+            for role, kind in _EXCHANGES.items():
+                await channel.declare_exchange(
+                    names.exchange(role), aio_pika.ExchangeType(kind), durable=True
+                )
+    for queue in wanted:
+        try:
+            with translating_amqp_errors():
+                async with connection.channel() as channel:
+                    declared = await channel.declare_queue(
+                        queue.name, durable=True, arguments=dict(queue.arguments)
+                    )
+                    await declared.bind(queue.exchange, queue.routing_key)
+        except TopologyProblem as problem:
+            raise TopologyProblem(
+                problem.problem,
+                "Set the value it was declared with, override it by a policy, or delete the queue",
+            ) from problem
+
+
+async def _begin(broker: RabbitBroker, partition: Partition, partitions: int) -> None:
+    """Write the first record of the partition's streams if they hold nothing yet."""
+    log, tops = broker.log(partition), broker.tops(partition)
+    fence = genesis_fence(partitions, int(time.time()))
+    for stream, first in ((log, fence), (tops, genesis_snapshot())):
+        try:
+            await stream.end()
+        except BrokerUnavailable:
+            await stream.append(first, entries=0)
+
+
+def permissions(prefix: str) -> dict[str, tuple[str, str, str]]:
+    """Tell what each role may configure, write and read, as regular expressions on names.
+
+    Binding one's own queue needs write on the queue and read on the exchange.
+    """
+    p = prefix.replace(".", r"\.")
+    own = rf"{p}own\..*"
+    bus = rf"{p}bus|{p}node"
+    return {
+        "front": (
+            rf"^{own}$",
+            rf"^({p}inbound|{bus}|{own})$",
+            rf"^({p}log\..*|{p}tops\..*|{bus}|{own})$",
+        ),
+        "worker": (
+            rf"^{own}$",
+            rf"^({p}log|{p}tops|{p}dead|{bus}|{own})$",
+            rf"^({p}inbound\..*|{p}log\..*|{p}tops\..*|{bus}|{own})$",
+        ),
+        "backend": ("^$", rf"^{p}api$", "^$"),
+    }

@@ -1,0 +1,83 @@
+"""Fixtures that every kind of test may use: a RabbitMQ node of the run's own.
+
+Rules: a test that asks for one of the fixtures here is marked `rabbitmq` by that alone; every test
+names what it declares with a prefix of its own, so that one node serves them all; what it declared
+is deleted when it ends.
+"""
+
+import asyncio
+import base64
+import json
+import secrets
+import tempfile
+import urllib.parse
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from broker.local.files import VHOST
+from broker.local.node import LocalNode
+
+NODE_FIXTURES = {"rabbit_node", "rabbit_prefix", "private_rabbit_node"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if NODE_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.rabbitmq)
+
+
+@pytest.fixture(scope="session")
+def rabbit_directory() -> Iterator[Path]:
+    # Not pytest's own temporary folder, which keeps those of the last three runs.
+    with tempfile.TemporaryDirectory(prefix="forebay-test-") as directory:
+        yield Path(directory)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def rabbit_node(rabbit_directory: Path) -> AsyncIterator[LocalNode]:
+    """The node that all tests of a run share: leave it running and its vhost in place."""
+    node = LocalNode(rabbit_directory / "shared")
+    await node.start()
+    yield node
+    await node.kill()  # its data goes with its folder; an orderly stop takes six seconds
+
+
+@pytest_asyncio.fixture
+async def private_rabbit_node(tmp_path: Path) -> AsyncIterator[LocalNode]:
+    """A started node for one test that kills, freezes or fills it."""
+    node = LocalNode(tmp_path / "rabbitmq")
+    await node.start()
+    yield node
+    await node.kill()
+
+
+@pytest_asyncio.fixture
+async def rabbit_prefix(rabbit_node: LocalNode) -> AsyncIterator[str]:
+    """A prefix for the names of one test, such as `t1a2b.`; what bears it is deleted afterwards."""
+    prefix = f"t{secrets.token_hex(3)}."
+    yield prefix
+    if rabbit_node.is_running:
+        await asyncio.to_thread(_delete_all, rabbit_node, prefix)
+
+
+def _delete_all(node: LocalNode, prefix: str) -> None:
+    for kind in ("queues", "exchanges"):
+        for each in json.loads(_manage(node, "GET", f"{kind}/{VHOST}?columns=name")):
+            if each["name"].startswith(prefix):
+                _manage(node, "DELETE", f"{kind}/{VHOST}/{urllib.parse.quote(each['name'], '')}")
+    for user in json.loads(_manage(node, "GET", "users?columns=name")):
+        if user["name"].startswith(prefix):
+            _manage(node, "DELETE", f"users/{urllib.parse.quote(user['name'], '')}")
+
+
+def _manage(node: LocalNode, method: str, path: str) -> bytes:
+    credentials = f"{node.admin_user}:{node.admin_password}".encode()
+    request = urllib.request.Request(f"{node.management_url}/api/{path}", method=method)
+    request.add_header("Authorization", "Basic " + base64.b64encode(credentials).decode())
+    with urllib.request.urlopen(request, timeout=10) as response:
+        body: bytes = response.read()
+        return body

@@ -1,0 +1,1 @@
+"""What `broker.interface` promises, held against every implementation."""
