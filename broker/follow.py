@@ -1,0 +1,125 @@
+"""Reads a stream on and on, over lost connections, without a gap and without a repetition.
+
+Whoever resumes asks for the last record it knows, inclusive, and goes on only if the broker gives
+exactly that one first. A stream asked for a position beyond its end stays silent, so silence is
+checked against where the end is.
+
+Rules: continuity that cannot be shown is never assumed; `ContinuityLost` says how it was lost.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Sequence
+from enum import Enum
+from hashlib import blake2b
+from typing import NamedTuple
+
+import structlog
+
+from broker.errors import BrokerUnavailable
+from broker.interface import Position, Since, StoredRecord, Stream
+
+_log = structlog.get_logger(__name__)
+
+RESUME_SECONDS = 3.0
+"""How long the known record may take to arrive before silence is looked into."""
+
+STALL_SECONDS = 50.0
+"""Silence after which a reader is opened anew; an owner appends a Fence every 15 seconds."""
+
+
+class Loss(Enum):
+    """How a reader lost its place."""
+
+    OVERTAKEN = "overtaken"
+    """Retention took records that were not read yet; the log itself is whole."""
+    REWRITTEN = "rewritten"
+    """The log lost its tail or was made anew: what was read may no longer be in it."""
+
+
+class ContinuityLost(Exception):
+    """The stream cannot be read on from where it was."""
+
+    def __init__(self, loss: Loss, known: Position) -> None:
+        super().__init__(f"the log cannot be read on from position {known}: {loss.value}")
+        self.loss = loss
+
+
+class Known(NamedTuple):
+    """The last record read, enough to recognise it."""
+
+    position: Position
+    digest: str
+
+
+def record_digest(body: bytes) -> str:
+    """Tell a record apart from another at the same position of another log."""
+    return blake2b(body, digest_size=16).hexdigest()
+
+
+async def follow(
+    stream: Stream, start: Position | Since, known: Known | None = None
+) -> AsyncIterator[Sequence[StoredRecord]]:
+    """Give the records from `start` on, or those after `known`, several at a time, for ever.
+
+    Raises:
+        ContinuityLost: what follows the last record read cannot be had.
+        TopologyProblem: there is no such stream.
+
+    Cancelling: nothing is lost; what was given last is what is known.
+    """
+    last: StoredRecord | None = None
+    while True:
+        if last is not None:
+            known = Known(last.position, record_digest(last.body))
+        try:
+            async with stream.read(start if known is None else known.position) as reader:
+                batches = aiter(reader)
+                if known is not None:
+                    rest = await _resume(stream, batches, known)
+                    if rest:
+                        last = rest[-1]
+                        yield rest
+                while True:
+                    async with asyncio.timeout(STALL_SECONDS):
+                        records = await anext(batches)
+                    last = records[-1]
+                    yield records
+        except (BrokerUnavailable, TimeoutError) as error:
+            _log.debug("reading interrupted", reason=str(error))
+            await asyncio.sleep(random.uniform(0.05, 0.3))  # noqa: S311  (jitter, no secret)
+
+
+async def _resume(
+    stream: Stream, batches: AsyncIterator[Sequence[StoredRecord]], known: Known
+) -> Sequence[StoredRecord]:
+    """Check that the known record comes first; give what came after it at once."""
+    try:
+        async with asyncio.timeout(RESUME_SECONDS):
+            records = await anext(batches)
+    except TimeoutError:
+        if await stream.end() < known.position:
+            raise ContinuityLost(Loss.REWRITTEN, known.position) from None
+        raise
+    first = records[0]
+    if first.position > known.position:
+        raise ContinuityLost(Loss.OVERTAKEN, known.position)
+    if record_digest(first.body) != known.digest:
+        raise ContinuityLost(Loss.REWRITTEN, known.position)
+    return records[1:]
+
+
+async def read_to_end(stream: Stream) -> AsyncIterator[StoredRecord]:
+    """Give what is in a stream now.
+
+    Raises:
+        BrokerUnavailable: the connection was lost half-way.
+        TopologyProblem: there is no such stream.
+    """
+    end = await stream.end()
+    async with stream.read(0) as reader:
+        async for records in reader:
+            for record in records:
+                yield record
+            if records[-1].position >= end:
+                return

@@ -1,0 +1,313 @@
+"""Submits a process's entries to the inbound queues, in batches, each once and in order.
+
+A producer has a random id and numbers its batches for a partition 1, 2, 3, … so that a worker
+recognises one that comes twice. While a partition's batch is under way, entries gather for the
+next: an idle producer submits one entry a batch and adds no delay, a busy one hundreds.
+
+Rules:
+- One batch in flight a partition: the next is numbered when the last is confirmed or refused.
+- A batch whose confirm was lost with the connection is submitted again, same number, before any
+  other, until the broker says yes or no. A refused one never is.
+- Two in flight over all partitions, the longest-waiting first: more would only make the batches
+  smaller, and a batch costs the broker the same whatever is in it. One that has been unconfirmed
+  for `PATIENCE_SECONDS` stops counting, so that one slow queue does not hold up the others.
+- What waits is bounded by bytes and by age, and refused beyond either.
+
+Not here: what an entry means, and what a client is told (`services.front.publishing`).
+"""
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from broker.batch import Entry, encode_batch
+from broker.errors import BrokerUnavailable, SubmitRefused
+from broker.interface import Broker, Publishing
+from broker.partition import Partition
+from broker.record import Outcome, Outcomes
+
+IN_FLIGHT_AT_MOST = 2
+PATIENCE_SECONDS = 0.05
+
+# A batch holds up its partition until it is confirmed, and a worker decodes it in one go: 1,000
+# entries are some milliseconds of either. Beyond that throughput is flat.
+BATCH_ENTRIES_AT_MOST = 1_000
+BATCH_BYTES_AT_MOST = 512 * 1024
+
+WAITING_BYTES_AT_MOST = 8 * 1024 * 1024
+"""Of entries that wait for their batch, a partition; beyond that they are refused."""
+WAITING_SECONDS_AT_MOST = 0.75
+"""Older ones are refused, so that a publisher hears within a second that the pool is shut."""
+UNCONFIRMED_SECONDS = 0.5
+"""A batch unconfirmed for so long means that the broker holds publishers back."""
+ANSWER_SECONDS = 4.0
+"""Entries without an outcome for so long are given up; client SDKs wait 5 seconds."""
+
+_SWEEP_SECONDS = 0.1
+_ENTRY_OVERHEAD_BYTES = 100
+
+
+class Waiter(Protocol):
+    """Who wants to know what becomes of an entry. Each call comes at most once."""
+
+    def confirmed(self) -> None:
+        """The broker has the entry safe; its outcome is still to come."""
+
+    def settled(self, outcome: Outcome) -> None:
+        """The outcome was read from the log. Nothing comes after it."""
+
+    def refused(self) -> None:
+        """The entry was certainly not taken. Nothing comes after it."""
+
+    def given_up(self) -> None:
+        """It took too long; whether the entry was taken is unknown. Nothing comes after it."""
+
+
+class _Waiting:
+    __slots__ = ("entry", "offered_seconds", "waiter")
+
+    def __init__(self, entry: Entry, waiter: Waiter, offered_seconds: float) -> None:
+        self.entry = entry
+        self.waiter: Waiter | None = waiter
+        self.offered_seconds = offered_seconds
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.entry.payload) + len(self.entry.channel) + _ENTRY_OVERHEAD_BYTES
+
+
+class _Flight:
+    """A batch under way or confirmed, until all its entries have their outcome."""
+
+    __slots__ = ("answered", "is_counted", "members", "number", "submitted_seconds")
+
+    def __init__(self, number: int, members: list[_Waiting], now: float) -> None:
+        self.number = number
+        self.members = members
+        self.submitted_seconds = now
+        self.is_counted = True
+        self.answered = 0
+
+
+class _Partition:
+    __slots__ = ("flight", "number", "partition", "unsettled", "waiting", "waiting_bytes")
+
+    def __init__(self, partition: Partition) -> None:
+        self.partition = partition
+        self.number = 0
+        self.waiting: deque[_Waiting] = deque()
+        self.waiting_bytes = 0
+        self.flight: _Flight | None = None
+        self.unsettled: dict[int, _Flight] = {}
+
+    def load(self) -> list[_Waiting]:
+        """Take what goes into the next batch."""
+        members: list[_Waiting] = []
+        size_bytes = 0
+        while self.waiting and len(members) < BATCH_ENTRIES_AT_MOST:
+            size_bytes += self.waiting[0].size_bytes
+            if members and size_bytes > BATCH_BYTES_AT_MOST:
+                break
+            members.append(self.waiting.popleft())
+        self.waiting_bytes -= sum(member.size_bytes for member in members)
+        return members
+
+
+class Producer:
+    """One process's way into the pool."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        producer_id: str,
+        partitions: Iterable[Partition],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.id = producer_id
+        self._broker = broker
+        self._partitions = {partition: _Partition(partition) for partition in partitions}
+        self._clock = clock
+        self._in_flight = 0
+        self._tasks: asyncio.TaskGroup | None = None
+        self._is_pump_due = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.resubmitted = 0
+        """How many batches were submitted again after a lost connection."""
+
+    @property
+    def publishing(self) -> Publishing:
+        """Whether an entry offered now is likely to be confirmed soon."""
+        if not self._broker.is_connected:
+            return Publishing.AWAY
+        latest = self._clock() - UNCONFIRMED_SECONDS
+        if any(p.flight and p.flight.submitted_seconds < latest for p in self._partitions.values()):
+            return Publishing.BLOCKED
+        return Publishing.OPEN
+
+    @property
+    def waiting_entries(self) -> int:
+        """How many entries wait for a batch."""
+        return sum(len(p.waiting) for p in self._partitions.values())
+
+    def offer(self, partition: Partition, entry: Entry, waiter: Waiter) -> bool:
+        """Take an entry, or answer False: it cannot be submitted soon. Never waits."""
+        state = self._partitions[partition]
+        if state.waiting_bytes > WAITING_BYTES_AT_MOST or self._is_shut(state):
+            return False
+        waiting = _Waiting(entry, waiter, self._clock())
+        state.waiting.append(waiting)
+        state.waiting_bytes += waiting.size_bytes
+        if state.flight is None:
+            self._pump_soon()
+        return True
+
+    def _is_shut(self, state: _Partition) -> bool:
+        if self._tasks is None or not self._broker.is_connected:
+            return True
+        flight = state.flight
+        return (
+            flight is not None
+            and self._clock() - flight.submitted_seconds > UNCONFIRMED_SECONDS
+        )
+
+    def settle(self, partition: Partition, outcomes: Outcomes) -> None:
+        """Tell the waiters of one of this producer's batches what the log says."""
+        state = self._partitions[partition]
+        flight = state.unsettled.get(outcomes.number)
+        if flight is None:
+            return
+        for index, outcome in enumerate(outcomes.outcomes, outcomes.first):
+            member = flight.members[index]
+            flight.answered += 1
+            if member.waiter is not None:
+                member.waiter.settled(outcome)
+                member.waiter = None
+        if flight.answered >= len(flight.members):
+            del state.unsettled[flight.number]
+
+    async def run(self) -> None:
+        """Submit what is offered until cancelled.
+
+        Cancelling: what was not confirmed may or may not be submitted; waiters hear no more.
+        """
+        async with asyncio.TaskGroup() as self._tasks:
+            try:
+                while True:
+                    self._refuse_old()
+                    self._give_up_old()
+                    await asyncio.sleep(_SWEEP_SECONDS)
+            finally:
+                self._tasks = None
+
+    async def drain(self) -> None:
+        """Wait until nothing waits and nothing is in flight."""
+        await self._idle.wait()
+
+    def _pump_soon(self) -> None:
+        # Not at once: what one turn of the loop offers leaves in one batch.
+        self._idle.clear()
+        if not self._is_pump_due:
+            self._is_pump_due = True
+            asyncio.get_running_loop().call_soon(self._pump)
+
+    def _pump(self) -> None:
+        self._is_pump_due = False
+        if self._tasks is None:
+            return
+        ready = [p for p in self._partitions.values() if p.waiting and p.flight is None]
+        if len(ready) > 1:
+            ready.sort(key=lambda p: p.waiting[0].offered_seconds)
+        for state in ready:
+            if self._in_flight >= IN_FLIGHT_AT_MOST:
+                break
+            state.number += 1
+            flight = _Flight(state.number, state.load(), self._clock())
+            state.flight = state.unsettled[flight.number] = flight
+            self._in_flight += 1
+            self._tasks.create_task(self._submit(state, flight))
+        if not ready and all(p.flight is None for p in self._partitions.values()):
+            self._idle.set()
+
+    async def _submit(self, state: _Partition, flight: _Flight) -> None:
+        entries = [member.entry for member in flight.members]
+        body = encode_batch(self.id, flight.number, entries)
+        losing_patience = asyncio.get_running_loop().call_later(
+            PATIENCE_SECONDS, self._uncount, flight
+        )
+        try:
+            is_taken = await self._submit_until_known(state, flight.number, body, len(entries))
+        finally:
+            losing_patience.cancel()
+            state.flight = None
+            self._uncount(flight)
+        if is_taken:
+            _confirm(flight.members)
+        else:
+            del state.unsettled[flight.number]
+            _refuse(flight.members)
+
+    async def _submit_until_known(
+        self, state: _Partition, number: int, body: bytes, entries: int
+    ) -> bool:
+        """Answer False only if the batch is certainly nowhere."""
+        inbound = self._broker.inbound(state.partition)
+        message_id = f"{self.id}/{state.partition.name}/{number}"
+        lost_confirms = 0
+        while True:
+            try:
+                await inbound.submit(body, entries=entries, message_id=message_id)
+            except SubmitRefused:
+                # Refused now, but an earlier copy whose confirm was lost may be in the queue:
+                # then only the log knows.
+                return lost_confirms > 0
+            except BrokerUnavailable:
+                lost_confirms += 1
+                self.resubmitted += 1
+                await asyncio.sleep(random.uniform(0.02, 0.2))  # noqa: S311  (jitter, no secret)
+            else:
+                return True
+
+    def _uncount(self, flight: _Flight) -> None:
+        if flight.is_counted:
+            flight.is_counted = False
+            self._in_flight -= 1
+        self._pump_soon()
+
+    def _refuse_old(self) -> None:
+        oldest = self._clock() - WAITING_SECONDS_AT_MOST
+        for state in self._partitions.values():
+            while state.waiting and state.waiting[0].offered_seconds < oldest:
+                member = state.waiting.popleft()
+                state.waiting_bytes -= member.size_bytes
+                _refuse([member])
+
+    def _give_up_old(self) -> None:
+        oldest = self._clock() - ANSWER_SECONDS
+        for state in self._partitions.values():
+            for number, flight in list(state.unsettled.items()):
+                if flight.members[0].offered_seconds > oldest:
+                    # Batches are in the order of their numbers, so the rest is younger.
+                    break
+                for member in flight.members:
+                    if member.waiter is not None:
+                        member.waiter.given_up()
+                        member.waiter = None
+                if flight is not state.flight:
+                    del state.unsettled[number]
+
+
+def _confirm(members: Sequence[_Waiting]) -> None:
+    for member in members:
+        if member.waiter is not None:
+            member.waiter.confirmed()
+
+
+def _refuse(members: Sequence[_Waiting]) -> None:
+    for member in members:
+        if member.waiter is not None:
+            member.waiter.refused()
+            member.waiter = None

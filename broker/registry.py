@@ -1,0 +1,287 @@
+"""Which processes are live: each says so on the bus every two seconds, and when it leaves.
+
+Messages are JSON objects whose `kind` says what they are, so that the bus can carry others too:
+
+    {"kind":"alive","node":{"id":…,"role":…,"name":…,"lanes":[…],"started_seconds":…}}
+    {"kind":"left","id":…}
+
+Rules:
+- A node that has been silent for `SILENT_SECONDS` is no longer live, but silence counts only
+  while we hear ourselves: a broker that is away, or holds publishers back, says nothing about
+  the others, and a partition must not move because of it.
+- We are live to ourselves as long as the registry runs, and to others only while we listen.
+- A node we hear for the first time is answered at once, so that it knows us before it decides.
+- Fields that are not known here are ignored: they may be a later version's. A message that is
+  none of these goes on to `pass_on`, for a process listens to its bus in one place.
+
+Not here: what follows from a change (which worker takes which partition).
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+
+import msgspec
+
+from broker.clock import Clock, SystemClock
+from broker.errors import BrokerUnavailable
+from broker.interface import Bus
+
+ANNOUNCE_SECONDS = 2.0
+SILENT_SECONDS = 6.0
+"""Three announcements: one may get lost, and one late, before a node counts as gone."""
+
+NODES_AT_MOST = 10_000
+"""More are not seen. Every node hears every other, which the bus would not bear by far."""
+MESSAGE_BYTES_AT_MOST = 4096
+"""A longer message is none of these, and is not even parsed."""
+
+# One announcement missed: from then on we may be the ones who hear nothing. Two more would be
+# too late, for others may have been silent for ANNOUNCE_SECONDS longer than we.
+_HEARS_ITSELF_SECONDS = 1.5 * ANNOUNCE_SECONDS
+# How late a silent node is noticed, and how many newcomers one announcement answers.
+_TICK_SECONDS = 0.25
+_LEAVE_SECONDS = 1.0
+_FIRST_RETRY_SECONDS = 0.2
+_LAST_RETRY_SECONDS = 5.0
+_LAST_RETRY_DOUBLINGS = 5
+
+_log = logging.getLogger(__name__)
+
+
+class Node(msgspec.Struct, frozen=True):
+    """A process of the deployment."""
+
+    id: str
+    """Its address on the bus: random, new at each start."""
+    role: str
+    """What it is: `front` or `worker`."""
+    name: str
+    """What people call it."""
+    lanes: tuple[str, ...]
+    """The lanes it works for."""
+    started_seconds: float
+    """When it started, by its own wall clock."""
+
+
+class _Alive(msgspec.Struct, frozen=True, tag_field="kind", tag="alive"):
+    node: Node
+
+
+class _Left(msgspec.Struct, frozen=True, tag_field="kind", tag="left"):
+    id: str
+
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[_Alive | _Left] = msgspec.json.Decoder(_Alive | _Left)
+
+
+class Registry:
+    """The live nodes as this process knows them; `open_registry` keeps it up to date."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        node: Node,
+        *,
+        clock: Clock,
+        jitter: Callable[[], float],
+        pass_on: Callable[[bytes], None],
+    ) -> None:
+        self.node = node
+        self._bus = bus
+        self._clock = clock
+        self._jitter = jitter
+        self._pass_on = pass_on
+        self._alive = _encoder.encode(_Alive(node))
+        if len(self._alive) > MESSAGE_BYTES_AT_MOST:
+            raise ValueError(f"announcing {node.name!r} takes more than {MESSAGE_BYTES_AT_MOST} B")
+        self._others: dict[str, Node] = {}
+        self._heard_seconds: dict[str, float] = {}
+        self._heard_self_seconds = -SILENT_SECONDS
+        self._is_listening = False
+        self._announce_at_seconds = 0.0
+        self._version = 0
+        self._changed = asyncio.Event()
+        self._is_full = False
+
+    def live(self, role: str | None = None) -> list[Node]:
+        """Give the live nodes, this one among them, ordered by id; of one role, if it is given."""
+        nodes = [self.node, *self._others.values()]
+        return sorted(
+            (node for node in nodes if role is None or node.role == role), key=lambda node: node.id
+        )
+
+    async def changes(self) -> AsyncIterator[Sequence[Node]]:
+        """Give the live nodes now, and again after each change; changes in between are joined.
+
+        Cancelling: loses nothing.
+        """
+        seen = -1
+        while True:
+            while seen == self._version:
+                await self._changed.wait()
+            seen = self._version
+            yield self.live()
+
+    async def run(self) -> None:
+        """Announce this process and listen to the others until cancelled.
+
+        Raises:
+            TopologyProblem: in an exception group; the broker has no bus.
+
+        Cancelling: others believe us live for some seconds, unless `leave` is called.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._listen())
+            tasks.create_task(self._keep_time())
+
+    async def leave(self) -> None:
+        """Tell the others, if that is possible at once, that this process is no longer there."""
+        with suppress(BrokerUnavailable, TimeoutError):
+            async with asyncio.timeout(_LEAVE_SECONDS):
+                await self._bus.broadcast(_encoder.encode(_Left(self.node.id)))
+
+    async def _listen(self) -> None:
+        failures = 0
+        while True:
+            with suppress(BrokerUnavailable):
+                async with self._bus.listen() as bodies:
+                    failures = 0
+                    self._start_hearing()
+                    async for body in bodies:
+                        self._hear(body)
+            self._is_listening = False
+            await self._clock.sleep(self._retry_seconds(failures))
+            failures += 1
+
+    def _retry_seconds(self, failures: int) -> float:
+        doublings = min(failures, _LAST_RETRY_DOUBLINGS)
+        longest = min(_LAST_RETRY_SECONDS, _FIRST_RETRY_SECONDS * 2.0**doublings)
+        return longest * (0.5 + 0.5 * self._jitter())
+
+    async def _keep_time(self) -> None:
+        while True:
+            if self._is_listening and self._clock.monotonic() >= self._announce_at_seconds:
+                await self._announce()
+            self._forget_silent()
+            await self._clock.sleep(_TICK_SECONDS)
+
+    async def _announce(self) -> None:
+        # Before the broadcast: a newcomer heard meanwhile needs another one.
+        self._announce_at_seconds = self._clock.monotonic() + ANNOUNCE_SECONDS
+        # No timeout: while the broker holds publishers back, nothing else is to be done here.
+        with suppress(BrokerUnavailable):
+            await self._bus.broadcast(self._alive)
+
+    def _announce_soon(self) -> None:
+        self._announce_at_seconds = self._clock.monotonic()
+
+    def _start_hearing(self) -> None:
+        self._is_listening = True
+        self._announce_soon()
+        self._excuse_silence()
+
+    def _hear(self, body: bytes) -> None:
+        match _decode(body):
+            case _Alive(node):
+                self._hear_alive(node)
+            case _Left(node_id):
+                self._forget([node_id])
+            case None:
+                self._pass_on(body)
+
+    def _hear_alive(self, node: Node) -> None:
+        if node.id == self.node.id:
+            self._hear_self()
+            return
+        if node.id not in self._others:
+            if len(self._others) + 1 >= NODES_AT_MOST:
+                self._warn_full()
+                return
+            self._announce_soon()
+        self._heard_seconds[node.id] = self._clock.monotonic()
+        if self._others.get(node.id) != node:
+            self._others[node.id] = node
+            self._notify()
+
+    def _hear_self(self) -> None:
+        if not self._hears_itself():
+            self._excuse_silence()
+        self._heard_self_seconds = self._clock.monotonic()
+
+    def _hears_itself(self) -> bool:
+        return self._clock.monotonic() - self._heard_self_seconds <= _HEARS_ITSELF_SECONDS
+
+    def _excuse_silence(self) -> None:
+        """Begin anew to count how long the others have been silent."""
+        self._heard_seconds = dict.fromkeys(self._others, self._clock.monotonic())
+
+    def _forget_silent(self) -> None:
+        if not self._hears_itself():
+            return
+        latest = self._clock.monotonic() - SILENT_SECONDS
+        self._forget([id_ for id_, heard in self._heard_seconds.items() if heard < latest])
+
+    def _forget(self, node_ids: Sequence[str]) -> None:
+        gone = [node_id for node_id in node_ids if self._others.pop(node_id, None) is not None]
+        for node_id in gone:
+            del self._heard_seconds[node_id]
+        if gone:
+            self._is_full = False
+            self._notify()
+
+    def _notify(self) -> None:
+        self._version += 1
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    def _warn_full(self) -> None:
+        if not self._is_full:
+            self._is_full = True
+            _log.warning("more than %d nodes on the bus: some are not seen", NODES_AT_MOST)
+
+
+def _decode(body: bytes) -> _Alive | _Left | None:
+    if len(body) > MESSAGE_BYTES_AT_MOST:
+        return None
+    try:
+        return _decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _ignore(_: bytes) -> None:
+    """What becomes of other messages in a process that expects none."""
+
+
+@asynccontextmanager
+async def open_registry(
+    bus: Bus,
+    node: Node,
+    *,
+    clock: Clock | None = None,
+    jitter: Callable[[], float] = random.random,
+    pass_on: Callable[[bytes], None] = _ignore,
+) -> AsyncIterator[Registry]:
+    """Take part: announce this process and know the others, until left.
+
+    It needs no connection to begin with, and outlives lost ones. `pass_on` gets what else is on
+    the bus; it must neither wait nor raise.
+
+    Raises:
+        ValueError: the node's description is too long for a message.
+        TopologyProblem: in an exception group; the broker has no bus.
+    """
+    registry = Registry(bus, node, clock=clock or SystemClock(), jitter=jitter, pass_on=pass_on)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(registry.run())
+            try:
+                yield registry
+            finally:
+                running.cancel()
+    finally:
+        await registry.leave()
