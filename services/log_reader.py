@@ -1,0 +1,219 @@
+"""Follows one partition's log for as long as the process lives, and keeps its view folded.
+
+A start takes the last snapshot and reads the log from there. A reader that also wants what was
+published lately starts earlier and takes from the snapshot, when it comes by its position, only
+the channels it has not met. Both end with what reading the whole log would have given.
+
+Rules:
+- A record is folded and listened to in one step, without an await: whoever looks at the view sees
+  all of it or nothing.
+- A log that cannot be read on is read anew from its beginning, and the listener is told first.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Protocol
+
+import structlog
+
+from broker.errors import BrokerUnavailable, TopologyProblem, UndecodableBody
+from broker.follow import ContinuityLost, Known, Loss, follow, read_to_end, record_digest
+from broker.interface import Broker, Position, Since, StoredRecord
+from broker.partition import Partition
+from broker.record import Fence, Record, decode_record
+from services.view.ledger import READ_EARLY_SECONDS, Judgement
+from services.view.partition import Change, PartitionView
+from services.view.snapshot import Snapshot, latest_snapshot
+
+_log = structlog.get_logger(__name__)
+
+# Reading a long log at full speed must leave the loop to others now and then.
+_RECORDS_A_TURN = 50
+
+
+class LogListener(Protocol):
+    """Who is told what is read."""
+
+    def restarted(self, view: PartitionView, snapshot: Snapshot | None) -> None:
+        """Reading begins with this view; what was known before counts no more.
+
+        The view already holds the snapshot, if one is given.
+        """
+
+    def folded(self, stored: StoredRecord, record: Record, change: Change) -> None:
+        """A record was folded into the view."""
+
+    def continuity_lost(self, loss: Loss) -> None:
+        """The log cannot be read on; reading begins anew."""
+
+    async def ready(self) -> None:
+        """Wait until more may be folded."""
+
+
+class LogReader:
+    """One partition's log, followed."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        partition: Partition,
+        *,
+        partitions: int,
+        remember_seconds: int,
+        listener: LogListener,
+        history_seconds: float = 0.0,
+        catch_up_seconds: float = 30.0,
+        wall_seconds: Callable[[], float] = time.time,
+    ) -> None:
+        """Start `history_seconds` back in the log, unless reading that takes too long."""
+        self.partition = partition
+        self.view = PartitionView(remember_seconds)
+        self.is_caught_up = asyncio.Event()
+        self.epoch_to_end: str | None = None
+        """The epoch of a log that turned out to be rewritten, until another one was read."""
+        self._broker = broker
+        self._partitions = partitions
+        self._remember_seconds = remember_seconds
+        self._listener = listener
+        self._history_seconds = history_seconds
+        self._catch_up_seconds = catch_up_seconds
+        self._wall_seconds = wall_seconds
+
+    async def run(self) -> None:
+        """Follow the log until cancelled.
+
+        Raises:
+            TopologyProblem: the log is not there, or has another number of partitions.
+        """
+        with_snapshot, with_history = True, self._history_seconds > 0
+        while True:
+            try:
+                await self._read(with_snapshot=with_snapshot, with_history=with_history)
+            except BrokerUnavailable as error:
+                _log.debug("log not read", partition=self.partition.name, reason=str(error))
+                await asyncio.sleep(random.uniform(0.1, 0.5))  # noqa: S311  (jitter, no secret)
+            except _SnapshotUnusable as unusable:
+                _log.warning(
+                    "snapshot not used", partition=self.partition.name, reason=str(unusable)
+                )
+                with_snapshot = False
+                self._lose(unusable.loss)
+            except _CatchUpTooSlow:
+                _log.warning(
+                    "older publications are left out: reading the log took too long",
+                    partition=self.partition.name,
+                    setting="channel.catch_up_seconds",
+                )
+                with_history = False
+            except ContinuityLost as lost:
+                _log.error(
+                    "log rewritten or overtaken",
+                    partition=self.partition.name,
+                    loss=lost.loss.value,
+                )
+                self._listener.continuity_lost(lost.loss)
+                self._lose(lost.loss)
+                # A snapshot of the log as it was would lead here again.
+                with_snapshot, with_history = False, self._history_seconds > 0
+
+    def _lose(self, loss: Loss) -> None:
+        if loss is Loss.REWRITTEN and self.view.ledger.epoch:
+            self.epoch_to_end = self.view.ledger.epoch
+        self.is_caught_up.clear()
+
+    async def _read(self, *, with_snapshot: bool, with_history: bool) -> None:
+        self.is_caught_up.clear()
+        snapshot = await self._latest_snapshot() if with_snapshot else None
+        end = await self._broker.log(self.partition).end()
+        view = PartitionView(self._remember_seconds)
+        earliest_seconds = self._wall_seconds() - self._history_seconds - READ_EARLY_SECONDS
+        start: Position | Since = 0
+        known: Known | None = None
+        to_merge: Snapshot | None = None
+        if snapshot is not None and with_history and snapshot.ledger.log_seconds > earliest_seconds:
+            start, to_merge = Since(earliest_seconds), snapshot
+        elif snapshot is not None:
+            view.restore(snapshot)
+            known = Known(snapshot.position, snapshot.digest)
+        self.view = view
+        self._listener.restarted(view, snapshot if known else None)
+        if known and known.position >= end:
+            self._catch_up()
+        deadline = self._wall_seconds() + self._catch_up_seconds
+        try:
+            records = follow(self._broker.log(self.partition), start, known)
+            async with aclosing(records) as batches:  # type: ignore[type-var]
+                async for batch in batches:
+                    for count, stored in enumerate(batch, 1):
+                        await self._listener.ready()
+                        self._fold(stored)
+                        if to_merge is not None and stored.position >= to_merge.position:
+                            self._merge(stored, to_merge)
+                            to_merge = None
+                        if not count % _RECORDS_A_TURN:
+                            await asyncio.sleep(0)
+                    if self.is_caught_up.is_set():
+                        continue
+                    if batch[-1].position >= end:
+                        self._catch_up()
+                    elif to_merge is not None and self._wall_seconds() > deadline:
+                        raise _CatchUpTooSlow
+        except ContinuityLost as lost:
+            if known is not None and view.position == known.position:
+                raise _SnapshotUnusable(str(lost), lost.loss) from lost
+            raise
+
+    def _catch_up(self) -> None:
+        self.is_caught_up.set()
+
+    async def _latest_snapshot(self) -> Snapshot | None:
+        tops = self._broker.tops(self.partition)
+        return latest_snapshot([record.body async for record in read_to_end(tops)])
+
+    def _fold(self, stored: StoredRecord) -> None:
+        try:
+            record = decode_record(stored.body)
+        except UndecodableBody as error:
+            # Counting it and not counting it are both wrong: a newer format needs a newer process.
+            raise TopologyProblem(
+                f"the log of partition {self.partition.name} has a record at position"
+                f" {stored.position} that cannot be read ({error})",
+                "Run the version of Forebay that wrote it, or a newer one",
+            ) from error
+        if isinstance(record, Fence):
+            self._check(record)
+        change = self.view.fold(stored.position, record)
+        if change.judgement is Judgement.MISSED:
+            raise ContinuityLost(Loss.REWRITTEN, self.view.ledger.head)
+        if self.epoch_to_end is not None and self.view.ledger.epoch not in ("", self.epoch_to_end):
+            self.epoch_to_end = None
+        self._listener.folded(stored, record, change)
+
+    def _check(self, fence: Fence) -> None:
+        if fence.partitions != self._partitions:
+            raise TopologyProblem(
+                f"lane {self.partition.lane!r} has {fence.partitions} partitions,"
+                f" here it is configured with {self._partitions}",
+                f"Set lanes.{self.partition.lane}.partitions = {fence.partitions},"
+                " or use a new lane",
+            )
+
+    def _merge(self, stored: StoredRecord, snapshot: Snapshot) -> None:
+        if stored.position != snapshot.position:
+            raise _SnapshotUnusable("the log no longer has its position", Loss.OVERTAKEN)
+        if record_digest(stored.body) != snapshot.digest:
+            raise _SnapshotUnusable("the log has another record there", Loss.REWRITTEN)
+        self.view.tops.merge_older(snapshot.channels)
+
+
+class _SnapshotUnusable(Exception):
+    def __init__(self, reason: str, loss: Loss) -> None:
+        super().__init__(reason)
+        self.loss = loss
+
+
+class _CatchUpTooSlow(Exception):
+    pass

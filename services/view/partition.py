@@ -1,0 +1,70 @@
+"""What every reader of a log keeps: its ledger and its channels' tops, folded together.
+
+`fold` takes the next record and returns what it changed; fronts put the publications into their
+histories and fan them out, workers mark the entries settled. Both see the same.
+"""
+
+from typing import NamedTuple
+
+from broker.interface import Position
+from broker.record import Published, Record, Settled
+from services.view.ledger import Judgement, Ledger
+from services.view.snapshot import Snapshot
+from services.view.tops import Top, Tops
+
+
+class Change(NamedTuple):
+    """What one record meant."""
+
+    judgement: Judgement
+    settled: Settled | None
+    """The record, if it counts and is no Fence."""
+    forgotten: list[str]
+    """Channels that have been idle for too long."""
+
+
+class PartitionView:
+    """One reader's state of one partition."""
+
+    __slots__ = ("ledger", "position", "tops")
+
+    def __init__(self, remember_seconds: int) -> None:
+        self.ledger = Ledger()
+        self.tops = Tops(remember_seconds)
+        self.position: Position = -1
+        """The last record read, whether it counted or not; -1 before the first."""
+
+    def fold(self, position: Position, record: Record) -> Change:
+        """Take the next record of the log."""
+        judgement = self.ledger.judge(position, record)
+        self.position = position
+        if judgement is Judgement.COUNTS:
+            if not isinstance(record, Settled):
+                raise AssertionError("only a Settled is judged to count without being a Fence")
+            self._advance_tops(record)
+            return Change(judgement, record, [])
+        if judgement is Judgement.CUT:
+            self.tops.clear()
+        elif judgement is Judgement.FENCE:
+            return Change(judgement, None, self.tops.forget_idle(self.ledger.log_seconds))
+        return Change(judgement, None, [])
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on from a snapshot, in place of the records up to it."""
+        self.ledger.restore(snapshot.ledger)
+        self.tops.merge_older(snapshot.channels)
+        self.position = snapshot.position
+
+    def _advance_tops(self, record: Settled) -> None:
+        advance, log_seconds = self.tops.advance, self.ledger.log_seconds
+        for batch in record.batches:
+            for outcome in batch.outcomes:
+                if type(outcome) is Published and outcome.offset:
+                    advance(outcome.channel, outcome.period, outcome.offset, log_seconds)
+
+    def top(self, channel: str) -> tuple[int, int]:
+        """Tell a channel's period and offset."""
+        top: Top | None = self.tops.get(channel)
+        if top is None:
+            return self.tops.current_period(self.ledger.log_seconds), 0
+        return top.period, top.offset

@@ -1,0 +1,40 @@
+"""All partitions of the configured lanes, worked on by one process until it is told to stop."""
+
+import asyncio
+
+import structlog
+
+from broker.interface import Broker
+from broker.partition import Partition
+from services.settings import Config
+from services.worker.counting import WorkerCounters
+from services.worker.deciding import Deciding
+from services.worker.partition import PartitionWorker
+
+_log = structlog.get_logger(__name__)
+
+
+async def run_worker(
+    config: Config, broker: Broker, stop: asyncio.Event, counters: WorkerCounters | None = None
+) -> None:
+    """Work until `stop` is set, then finish what is in flight and leave every partition.
+
+    Raises:
+        TopologyProblem: in an exception group: the broker is not as the settings say.
+
+    Cancelling: as if the process had died; nothing acknowledged is lost.
+    """
+    deciding = Deciding(config)
+    counters = counters or WorkerCounters()
+    partitions = [
+        PartitionWorker(broker, Partition(lane, number), config, deciding, counters)
+        for lane, settings in config.lanes.items()
+        for number in range(settings.partitions)
+    ]
+    async with asyncio.TaskGroup() as tasks:
+        for partition in partitions:
+            tasks.create_task(partition.run())
+        await stop.wait()
+        _log.info("leaving", partitions=len(partitions))
+        for partition in partitions:
+            partition.leave()

@@ -1,0 +1,314 @@
+"""One partition: wait for deliveries, claim the log, settle entries, leave.
+
+The reader keeps the view folded all the time, so that this worker is as warm as the one that has
+the partition. What it is given it decides while the record before it is under way, and appends
+only when that one has been read back: one record in flight.
+
+Rules:
+- A delivery is settled when the outcome of its last entry was read back in a record that counts,
+  by one task, and never requeued or rejected alone: that would break a channel's order.
+- Leaving is always: finish the record in flight, wait until it is read, close the AMQP channel.
+  Anything unexpected is leaving without the first two, and beginning again.
+"""
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import structlog
+
+from broker.batch import Batch, decode_batch, encode_batch
+from broker.errors import BrokerError, UndecodableBody
+from broker.follow import Loss
+from broker.interface import Broker, DeadReason, Delivery, Intake, StoredRecord
+from broker.partition import Partition
+from broker.record import Record
+from services.log_reader import LogReader
+from services.settings import Config
+from services.view.ledger import Judgement
+from services.view.partition import Change, PartitionView
+from services.view.settled import NUMBERS_KEPT, SettledNumbers
+from services.view.snapshot import Snapshot
+from services.worker.claim import Claim, ClaimLost
+from services.worker.counting import WorkerCounters
+from services.worker.deciding import Deciding, Decision, ToCut, ToRefuse
+from services.worker.record import DecidedBatch, DecidedEntry, encode_outcomes
+from services.worker.snapshots import SnapshotWriter
+
+_log = structlog.get_logger(__name__)
+
+# Each is a batch of up to 1,000 entries, so this is more than a record takes; and each is one more
+# delivery done again when a worker dies. Must stay below what settled numbers are kept for.
+PREFETCH = 64
+if PREFETCH >= NUMBERS_KEPT:
+    raise AssertionError("a batch that can be delivered again must have its number kept")
+
+RECORD_ENTRIES_AT_MOST = 1_000
+RECORD_BYTES_AT_MOST = 512 * 1024
+"""A record holds at least one batch, and further ones as far as these go."""
+
+
+class _Held(NamedTuple):
+    """A delivery, decoded and decided; `error` if it is no batch."""
+
+    delivery: Delivery
+    batch: Batch | None
+    decisions: list[Decision]
+    error: str
+
+
+class PartitionWorker:
+    """One worker's part in one partition."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        partition: Partition,
+        config: Config,
+        deciding: Deciding,
+        counters: WorkerCounters,
+    ) -> None:
+        self._broker = broker
+        self._partition = partition
+        self._partitions = config.lanes[partition.lane].partitions
+        self._deciding = deciding
+        self._counters = counters
+        self._settled = SettledNumbers()
+        self._snapshots = SnapshotWriter(broker.tops(partition), partition.name)
+        self._claim: Claim | None = None
+        self._last_counted: StoredRecord | None = None
+        self._arrived: deque[Delivery] = deque()
+        self._news = asyncio.Event()
+        self._is_leaving = False
+        self._reader = LogReader(
+            broker,
+            partition,
+            partitions=self._partitions,
+            remember_seconds=int(config.channel.history_meta_ttl),
+            listener=self,
+        )
+
+    # ---- what the log says
+
+    def restarted(self, view: PartitionView, snapshot: Snapshot | None) -> None:
+        """See `LogListener.restarted`."""
+        self._settled = SettledNumbers()
+        self._last_counted = None
+        if snapshot is not None:
+            self._settled.restore(snapshot.producers)
+
+    def folded(self, stored: StoredRecord, record: Record, change: Change) -> None:
+        """See `LogListener.folded`."""
+        if change.settled is not None:
+            for outcomes in change.settled.batches:
+                self._settled.mark(outcomes)
+            self._snapshots.count_record()
+        if change.judgement is not Judgement.IGNORED:
+            self._last_counted = stored
+        if self._claim is not None:
+            self._claim.look_at(stored, record, change)
+            if self._claim.is_lost:
+                self._news.set()
+
+    def continuity_lost(self, loss: Loss) -> None:
+        """See `LogListener.continuity_lost`."""
+        if self._claim is not None:
+            self._claim.abandon(f"the log was {loss.value}")
+            self._news.set()
+
+    async def ready(self) -> None:
+        """See `LogListener.ready`: a worker folds as fast as it can read."""
+
+    # ---- what is done about it
+
+    async def run(self) -> None:
+        """Work until told to leave.
+
+        Raises:
+            TopologyProblem: the partition is not there, or is not what the settings say.
+
+        Cancelling: as if the process had died; nothing acknowledged is lost.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            following = tasks.create_task(self._reader.run())
+            writing = tasks.create_task(self._snapshots.run())
+            while not self._is_leaving:
+                await self._reader.is_caught_up.wait()
+                try:
+                    async with self._broker.inbound(self._partition).intake(PREFETCH) as intake:
+                        await self._take_part(intake)
+                except* (BrokerError, ClaimLost) as errors:
+                    reasons = "; ".join(str(error) for error in errors.exceptions)
+                    _log.info("partition left", partition=self._partition.name, reason=reasons)
+                    self._counters.partitions_lost += 1
+                self._claim = None
+                if not self._is_leaving:
+                    await asyncio.sleep(random.uniform(0.02, 0.2))  # noqa: S311  (jitter)
+            following.cancel()
+            writing.cancel()
+
+    def leave(self) -> None:
+        """Finish the record in flight, then leave the partition for good."""
+        self._is_leaving = True
+        self._news.set()
+        self._reader.is_caught_up.set()
+
+    async def _take_part(self, intake: Intake) -> None:
+        """Take deliveries for as long as the claim lasts."""
+        self._arrived.clear()
+        async with asyncio.TaskGroup() as tasks:
+            taking = tasks.create_task(self._take(intake))
+            if await self._first_delivery():
+                claim = self._claim = Claim(
+                    self._broker.node_id, self._partitions, self._broker.log(self._partition)
+                )
+                await claim.fence(self._reader.view, epoch_to_end=self._reader.epoch_to_end)
+                _log.info("partition claimed", partition=self._partition.name)
+                await self._work(intake, claim, tasks)
+            taking.cancel()
+
+    async def _take(self, intake: Intake) -> None:
+        while True:
+            deliveries = await intake.take()
+            redelivered = sum(delivery.is_redelivered for delivery in deliveries)
+            if redelivered:
+                self._counters.deliveries_redelivered += redelivered
+                _log.info("redelivered", partition=self._partition.name, deliveries=redelivered)
+            self._arrived.extend(deliveries)
+            self._news.set()
+
+    async def _first_delivery(self) -> bool:
+        while not self._arrived and not self._is_leaving:
+            await self._news.wait()
+            self._news.clear()
+        return bool(self._arrived) and not self._is_leaving
+
+    async def _work(self, intake: Intake, claim: Claim, tasks: asyncio.TaskGroup) -> None:
+        held: list[_Held] = []
+        while not self._is_leaving:
+            if claim.is_lost:
+                raise ClaimLost("the log shows that the partition is somebody else's")
+            held += self._decide_arrived(held)
+            if not held:
+                await self._wait_for_news(claim)
+                continue
+            await self._cut_if_asked(claim, held)
+            appended = self._encode(held)
+            if appended is None:
+                await self._settle(intake, held)
+                held = []
+                continue
+            appending = tasks.create_task(claim.append(*appended))
+            # Let it leave; then decide what has arrived meanwhile, which is work to be done while
+            # the broker does its own.
+            await asyncio.sleep(0)
+            next_held = self._decide_arrived([])
+            await appending
+            await self._settle(intake, held)
+            held = next_held
+            self._write_snapshot()
+
+    async def _wait_for_news(self, claim: Claim) -> None:
+        self._news.clear()
+        try:
+            async with asyncio.timeout(claim.seconds_to_fence):
+                await self._news.wait()
+        except TimeoutError:
+            await claim.fence(self._reader.view)
+            self._write_snapshot()
+
+    def _decide_arrived(self, held: list[_Held]) -> list[_Held]:
+        """Decode and decide what fits into a record beside what is held already."""
+        decided: list[_Held] = []
+        entries = sum(len(h.decisions) for h in held)
+        size_bytes = sum(len(h.delivery.body) for h in held)
+        while self._arrived and entries < RECORD_ENTRIES_AT_MOST:
+            delivery = self._arrived[0]
+            size_bytes += len(delivery.body)
+            if (held or decided) and size_bytes > RECORD_BYTES_AT_MOST:
+                break
+            self._arrived.popleft()
+            one = self._decide(delivery)
+            entries += len(one.decisions)
+            decided.append(one)
+        return decided
+
+    def _decide(self, delivery: Delivery) -> _Held:
+        try:
+            batch = decode_batch(delivery.body)
+        except UndecodableBody as error:
+            return _Held(delivery, None, [], str(error))
+        if self._settled.is_whole(batch.producer, batch.number):
+            return _Held(delivery, batch, [], "")
+        decide = self._deciding.decide
+        return _Held(delivery, batch, [decide(entry) for entry in batch.entries], "")
+
+    async def _cut_if_asked(self, claim: Claim, held: Iterable[_Held]) -> None:
+        """Begin a new epoch if an entry asks for the end of this one; or a Fence if one is due."""
+        ledger = self._reader.view.ledger
+        for one in held:
+            for decision in one.decisions:
+                if type(decision) is ToCut and decision.epoch == ledger.epoch:
+                    await claim.fence(self._reader.view, epoch_to_end=decision.epoch)
+                    return
+        if claim.seconds_to_fence == 0 or ledger.is_fence_due(self._reader.view.position + 1):
+            await claim.fence(self._reader.view)
+
+    def _encode(self, held: Iterable[_Held]) -> tuple[bytes, int] | None:
+        """Make the record of all that has no outcome yet; None if there is nothing.
+
+        Only now is it looked up what is settled: the record before this one has been read, and it
+        may have held another copy of a batch.
+        """
+        batches: list[DecidedBatch] = []
+        seen: set[tuple[str, int]] = set()
+        for one in held:
+            if one.batch is None or (one.batch.producer, one.batch.number) in seen:
+                continue
+            seen.add((one.batch.producer, one.batch.number))
+            entries = self._unsettled(one.batch, one.decisions)
+            if entries:
+                batches.append(DecidedBatch(one.batch, entries))
+        if not batches:
+            return None
+        return encode_outcomes(self._reader.view, batches, time.time_ns() // 1_000_000)
+
+    def _unsettled(self, batch: Batch, decisions: list[Decision]) -> list[DecidedEntry]:
+        entries = [DecidedEntry(place, decision) for place, decision in enumerate(decisions)]
+        if not self._settled.has_any(batch.producer, batch.number):
+            return entries
+        return [e for e in entries if not self._settled.has(batch.producer, batch.number, e.place)]
+
+    async def _settle(self, intake: Intake, held: Iterable[_Held]) -> None:
+        for one in held:
+            if one.batch is None:
+                _log.warning("delivery set aside", partition=self._partition.name, reason=one.error)
+                self._counters.dead += 1
+                await self._broker.dead.set_aside(
+                    one.delivery.body, DeadReason.UNDECODABLE, one.error
+                )
+            else:
+                await self._keep_refused(one.batch, one.decisions)
+                self._counters.entries += len(one.decisions)
+            await intake.settle(one.delivery)
+
+    async def _keep_refused(self, batch: Batch, decisions: list[Decision]) -> None:
+        """Set aside what was refused after its sender had been told that it was queued."""
+        for entry, decision in zip(batch.entries, decisions, strict=False):
+            if type(decision) is not ToRefuse:
+                continue
+            self._counters.refused += 1
+            if decision.is_kept:
+                self._counters.dead += 1
+                await self._broker.dead.set_aside(
+                    encode_batch(batch.producer, batch.number, [entry]),
+                    DeadReason.REFUSED,
+                    f"{decision.outcome.code} {decision.outcome.message}",
+                )
+
+    def _write_snapshot(self) -> None:
+        if self._snapshots.is_due and self._last_counted is not None:
+            self._snapshots.take(self._last_counted, self._reader.view, self._settled)
