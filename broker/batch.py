@@ -110,7 +110,9 @@ def decode_batch(body: bytes) -> Batch:
     return Batch(index.producer, index.number, entries)
 
 
-def split_index(body: bytes, decoder: "msgspec.json.Decoder[Index]", noun: str) -> tuple[Index, int]:
+def split_index(
+    body: bytes, decoder: "msgspec.json.Decoder[Index]", noun: str
+) -> tuple[Index, int]:
     """Decode a body's first line and say where what follows it begins.
 
     Raises:
@@ -130,9 +132,8 @@ def cut_payloads(body: bytes, start: int, lengths: Sequence[int]) -> Iterator[by
     Raises:
         UndecodableBody: the lengths are not those of this body.
     """
-    if any(length < 0 for length in lengths) or (
-        lengths and start + sum(lengths) + len(lengths) - 1 != len(body)
-    ):
+    line_breaks = max(0, len(lengths) - 1)
+    if any(n < 0 for n in lengths) or start + sum(lengths) + line_breaks != len(body):
         raise UndecodableBody("the index's payload lengths are not those of the body")
     for length in lengths:
         yield body[start : start + length]

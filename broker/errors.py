@@ -13,6 +13,10 @@ class BrokerUnavailable(BrokerError):
     """The connection is away or was lost; what was under way may or may not have happened."""
 
 
+class StreamEmpty(BrokerUnavailable):
+    """A stream gives no record although the broker answers; topology begins each with one."""
+
+
 class SubmitRefused(BrokerError):
     """The broker said no, and so certainly keeps nothing: its pool is full, or has no queue."""
 

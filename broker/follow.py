@@ -9,7 +9,7 @@ Rules: continuity that cannot be shown is never assumed; `ContinuityLost` says h
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from enum import Enum
 from hashlib import blake2b
 from typing import NamedTuple
@@ -59,8 +59,10 @@ def record_digest(body: bytes) -> str:
 
 async def follow(
     stream: Stream, start: Position | Since, known: Known | None = None
-) -> AsyncIterator[Sequence[StoredRecord]]:
+) -> AsyncGenerator[Sequence[StoredRecord], None]:
     """Give the records from `start` on, or those after `known`, several at a time, for ever.
+
+    Each time that `known` was found again, what followed it at once is given, even if nothing did.
 
     Raises:
         ContinuityLost: what follows the last record read cannot be had.
@@ -79,7 +81,7 @@ async def follow(
                     rest = await _resume(stream, batches, known)
                     if rest:
                         last = rest[-1]
-                        yield rest
+                    yield rest
                 while True:
                     async with asyncio.timeout(STALL_SECONDS):
                         records = await anext(batches)
@@ -87,7 +89,22 @@ async def follow(
                     yield records
         except (BrokerUnavailable, TimeoutError) as error:
             _log.debug("reading interrupted", reason=str(error))
-            await asyncio.sleep(random.uniform(0.05, 0.3))  # noqa: S311  (jitter, no secret)
+            await asyncio.sleep(random.uniform(0.05, 0.3))
+
+
+async def verify(stream: Stream, known: Known) -> None:
+    """Check that a stream can be read on from a record.
+
+    Raises:
+        ContinuityLost: it is gone, or is another.
+        BrokerUnavailable: that could not be found out.
+        TopologyProblem: there is no such stream.
+    """
+    async with stream.read(known.position) as reader:
+        try:
+            await _resume(stream, aiter(reader), known)
+        except TimeoutError as error:
+            raise BrokerUnavailable(f"no record came at position {known.position}") from error
 
 
 async def _resume(

@@ -7,7 +7,8 @@ Rules:
 - These are the only broker types the services use; no client library's type or exception leaves
   an implementation. Failures are those of `broker.errors`.
 - Nothing here reconnects behind its caller's back: what an interrupted call did is unknown, and
-  only the caller knows what to do about it. Opening something anew waits for the connection.
+  only the caller knows what to do about it. Opening something anew waits some seconds for the
+  connection, and then raises BrokerUnavailable.
 - One body is one AMQP message; what is in it is `broker.batch`'s and `broker.record`'s business.
 
 Not here: numbering, resending, fences (`broker.producer`, `services.view`, `services.worker`).
@@ -96,7 +97,8 @@ class Stream(Protocol):
         Every record confirmed before the call is at or before `end` or in the same chunk as it.
 
         Raises:
-            BrokerUnavailable: there is no connection, or the stream holds nothing.
+            StreamEmpty: it gave no record for some seconds.
+            BrokerUnavailable: there is no connection.
             TopologyProblem: there is no such stream.
         """
 
@@ -119,7 +121,7 @@ class Intake(Protocol):
         """
 
     async def settle(self, delivery: Delivery) -> None:
-        """Tell the broker that the delivery is done with. Never from two tasks at once.
+        """Tell the broker that the delivery is done with: once, and never from two tasks at once.
 
         Raises:
             BrokerUnavailable: the intake is closed; the delivery may come again.
@@ -177,7 +179,10 @@ class Bus(Protocol):
         """
 
     def listen(self) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """Receive what is sent to all and to this process; it ends only with BrokerUnavailable."""
+        """Receive what is sent to all and to this process; it ends only with BrokerUnavailable.
+
+        One listener a process: several would share what comes, or not, as the broker likes.
+        """
 
 
 class Publishing(Enum):

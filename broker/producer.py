@@ -21,6 +21,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
 from typing import Protocol
 
 from broker.batch import Entry, encode_batch
@@ -64,6 +65,16 @@ class Waiter(Protocol):
 
     def given_up(self) -> None:
         """It took too long; whether the entry was taken is unknown. Nothing comes after it."""
+
+
+class _Fate(Enum):
+    """Where a batch is once it is not submitted any more."""
+
+    TAKEN = "taken"
+    NOWHERE = "nowhere"
+    UNKNOWN = "unknown"
+    """Refused, but an earlier copy whose confirm was lost may be in the queue: only the log knows,
+    so the waiters are told neither that it is safe nor that it was not taken."""
 
 
 class _Waiting:
@@ -169,10 +180,7 @@ class Producer:
         if self._tasks is None or not self._broker.is_connected:
             return True
         flight = state.flight
-        return (
-            flight is not None
-            and self._clock() - flight.submitted_seconds > UNCONFIRMED_SECONDS
-        )
+        return flight is not None and self._clock() - flight.submitted_seconds > UNCONFIRMED_SECONDS
 
     def settle(self, partition: Partition, outcomes: Outcomes) -> None:
         """Tell the waiters of one of this producer's batches what the log says."""
@@ -239,21 +247,20 @@ class Producer:
             PATIENCE_SECONDS, self._uncount, flight
         )
         try:
-            is_taken = await self._submit_until_known(state, flight.number, body, len(entries))
+            fate = await self._submit_until_known(state, flight.number, body, len(entries))
         finally:
             losing_patience.cancel()
             state.flight = None
             self._uncount(flight)
-        if is_taken:
+        if fate is _Fate.TAKEN:
             _confirm(flight.members)
-        else:
+        elif fate is _Fate.NOWHERE:
             del state.unsettled[flight.number]
             _refuse(flight.members)
 
     async def _submit_until_known(
         self, state: _Partition, number: int, body: bytes, entries: int
-    ) -> bool:
-        """Answer False only if the batch is certainly nowhere."""
+    ) -> _Fate:
         inbound = self._broker.inbound(state.partition)
         message_id = f"{self.id}/{state.partition.name}/{number}"
         lost_confirms = 0
@@ -261,15 +268,13 @@ class Producer:
             try:
                 await inbound.submit(body, entries=entries, message_id=message_id)
             except SubmitRefused:
-                # Refused now, but an earlier copy whose confirm was lost may be in the queue:
-                # then only the log knows.
-                return lost_confirms > 0
+                return _Fate.UNKNOWN if lost_confirms else _Fate.NOWHERE
             except BrokerUnavailable:
                 lost_confirms += 1
                 self.resubmitted += 1
-                await asyncio.sleep(random.uniform(0.02, 0.2))  # noqa: S311  (jitter, no secret)
+                await asyncio.sleep(random.uniform(0.02, 0.2))
             else:
-                return True
+                return _Fate.TAKEN
 
     def _uncount(self, flight: _Flight) -> None:
         if flight.is_counted:

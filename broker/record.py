@@ -121,6 +121,8 @@ def decode_record(body: bytes) -> Record:
     if not _OLDEST_READABLE_VERSION <= index.version <= FORMAT_VERSION:
         raise UndecodableBody(f"a record of format version {index.version}, not readable here")
     if isinstance(index, Fence):
+        if first_payload != len(body):
+            raise UndecodableBody("something follows a Fence")
         return index
     lengths = [
         outcome.payload_bytes

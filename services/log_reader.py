@@ -15,12 +15,20 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import aclosing
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 
 from broker.errors import BrokerUnavailable, TopologyProblem, UndecodableBody
-from broker.follow import ContinuityLost, Known, Loss, follow, read_to_end, record_digest
+from broker.follow import (
+    ContinuityLost,
+    Known,
+    Loss,
+    follow,
+    read_to_end,
+    record_digest,
+    verify,
+)
 from broker.interface import Broker, Position, Since, StoredRecord
 from broker.partition import Partition
 from broker.record import Fence, Record, decode_record
@@ -94,13 +102,13 @@ class LogReader:
                 await self._read(with_snapshot=with_snapshot, with_history=with_history)
             except BrokerUnavailable as error:
                 _log.debug("log not read", partition=self.partition.name, reason=str(error))
-                await asyncio.sleep(random.uniform(0.1, 0.5))  # noqa: S311  (jitter, no secret)
+                await asyncio.sleep(random.uniform(0.1, 0.5))
             except _SnapshotUnusable as unusable:
                 _log.warning(
                     "snapshot not used", partition=self.partition.name, reason=str(unusable)
                 )
                 with_snapshot = False
-                self._lose(unusable.loss)
+                self._lose(unusable.loss, unusable.epoch)
             except _CatchUpTooSlow:
                 _log.warning(
                     "older publications are left out: reading the log took too long",
@@ -115,59 +123,72 @@ class LogReader:
                     loss=lost.loss.value,
                 )
                 self._listener.continuity_lost(lost.loss)
-                self._lose(lost.loss)
+                self._lose(lost.loss, self.view.ledger.epoch)
                 # A snapshot of the log as it was would lead here again.
                 with_snapshot, with_history = False, self._history_seconds > 0
 
-    def _lose(self, loss: Loss) -> None:
-        if loss is Loss.REWRITTEN and self.view.ledger.epoch:
-            self.epoch_to_end = self.view.ledger.epoch
+    def _lose(self, loss: Loss, epoch: str) -> None:
+        if loss is Loss.REWRITTEN and epoch:
+            self.epoch_to_end = epoch
         self.is_caught_up.clear()
 
     async def _read(self, *, with_snapshot: bool, with_history: bool) -> None:
         self.is_caught_up.clear()
         snapshot = await self._latest_snapshot() if with_snapshot else None
         end = await self._broker.log(self.partition).end()
-        view = PartitionView(self._remember_seconds)
-        earliest_seconds = self._wall_seconds() - self._history_seconds - READ_EARLY_SECONDS
-        start: Position | Since = 0
-        known: Known | None = None
-        to_merge: Snapshot | None = None
-        if snapshot is not None and with_history and snapshot.ledger.log_seconds > earliest_seconds:
-            start, to_merge = Since(earliest_seconds), snapshot
-        elif snapshot is not None:
-            view.restore(snapshot)
-            known = Known(snapshot.position, snapshot.digest)
-        self.view = view
-        self._listener.restarted(view, snapshot if known else None)
-        if known and known.position >= end:
-            self._catch_up()
-        deadline = self._wall_seconds() + self._catch_up_seconds
+        beginning = self._begin(snapshot, with_history=with_history)
         try:
-            records = follow(self._broker.log(self.partition), start, known)
-            async with aclosing(records) as batches:  # type: ignore[type-var]
-                async for batch in batches:
-                    for count, stored in enumerate(batch, 1):
-                        await self._listener.ready()
-                        self._fold(stored)
-                        if to_merge is not None and stored.position >= to_merge.position:
-                            self._merge(stored, to_merge)
-                            to_merge = None
-                        if not count % _RECORDS_A_TURN:
-                            await asyncio.sleep(0)
-                    if self.is_caught_up.is_set():
-                        continue
-                    if batch[-1].position >= end:
-                        self._catch_up()
-                    elif to_merge is not None and self._wall_seconds() > deadline:
-                        raise _CatchUpTooSlow
+            if beginning.to_merge is not None:
+                await verify(self._broker.log(self.partition), _known(beginning.to_merge))
+                end = max(end, beginning.to_merge.position)
+            await self._follow(beginning, end)
         except ContinuityLost as lost:
-            if known is not None and view.position == known.position:
-                raise _SnapshotUnusable(str(lost), lost.loss) from lost
+            if snapshot is not None and not self.is_caught_up.is_set():
+                raise _SnapshotUnusable(str(lost), lost.loss, snapshot.ledger.epoch) from lost
             raise
+
+    def _begin(self, snapshot: Snapshot | None, *, with_history: bool) -> "_Beginning":
+        """Make a fresh view, and decide where in the log it begins."""
+        self.view = PartitionView(self._remember_seconds)
+        if snapshot is None:
+            self._listener.restarted(self.view, None)
+            return _Beginning(0, None, None)
+        earliest_seconds = self._wall_seconds() - self._history_seconds - READ_EARLY_SECONDS
+        if with_history and snapshot.ledger.log_seconds > earliest_seconds:
+            self._listener.restarted(self.view, None)
+            return _Beginning(Since(earliest_seconds), None, snapshot)
+        self.view.restore(snapshot)
+        self._listener.restarted(self.view, snapshot)
+        return _Beginning(snapshot.position, _known(snapshot), None)
+
+    async def _follow(self, beginning: "_Beginning", end: Position) -> None:
+        deadline = self._wall_seconds() + self._catch_up_seconds
+        to_merge = beginning.to_merge
+        records = follow(self._broker.log(self.partition), beginning.start, beginning.known)
+        async with aclosing(records) as batches:
+            async for batch in batches:
+                for count, stored in enumerate(batch, 1):
+                    await self._listener.ready()
+                    self._fold(stored)
+                    if to_merge is not None and stored.position >= to_merge.position:
+                        self._merge(stored, to_merge)
+                        to_merge = None
+                    if not count % _RECORDS_A_TURN:
+                        await asyncio.sleep(0)
+                # Not before the snapshot's record was found: then there is a batch, even if empty.
+                if self.view.position >= end:
+                    self._catch_up()
+                elif to_merge is not None and self._wall_seconds() > deadline:
+                    raise _CatchUpTooSlow
 
     def _catch_up(self) -> None:
         self.is_caught_up.set()
+        self._notice_new_epoch()
+
+    def _notice_new_epoch(self) -> None:
+        # Not before all is read: a log read anew passes through the epochs that it had earlier.
+        if self.is_caught_up.is_set() and self.view.ledger.epoch != self.epoch_to_end:
+            self.epoch_to_end = None
 
     async def _latest_snapshot(self) -> Snapshot | None:
         tops = self._broker.tops(self.partition)
@@ -188,8 +209,7 @@ class LogReader:
         change = self.view.fold(stored.position, record)
         if change.judgement is Judgement.MISSED:
             raise ContinuityLost(Loss.REWRITTEN, self.view.ledger.head)
-        if self.epoch_to_end is not None and self.view.ledger.epoch not in ("", self.epoch_to_end):
-            self.epoch_to_end = None
+        self._notice_new_epoch()
         self._listener.folded(stored, record, change)
 
     def _check(self, fence: Fence) -> None:
@@ -203,16 +223,33 @@ class LogReader:
 
     def _merge(self, stored: StoredRecord, snapshot: Snapshot) -> None:
         if stored.position != snapshot.position:
-            raise _SnapshotUnusable("the log no longer has its position", Loss.OVERTAKEN)
+            raise ContinuityLost(Loss.OVERTAKEN, snapshot.position)
         if record_digest(stored.body) != snapshot.digest:
-            raise _SnapshotUnusable("the log has another record there", Loss.REWRITTEN)
-        self.view.tops.merge_older(snapshot.channels)
+            raise ContinuityLost(Loss.REWRITTEN, snapshot.position)
+        # All of it, the ledger too: who starts in the middle has not seen the greatest wall time,
+        # which periods are made of, if a clock was set back since.
+        self.view.tops.clear()
+        self.view.restore(snapshot)
+
+
+class _Beginning(NamedTuple):
+    """Where a view begins."""
+
+    start: Position | Since
+    known: Known | None
+    to_merge: Snapshot | None
+    """What takes the place of the view when the log is read as far as that."""
+
+
+def _known(snapshot: Snapshot) -> Known:
+    return Known(snapshot.position, snapshot.digest)
 
 
 class _SnapshotUnusable(Exception):
-    def __init__(self, reason: str, loss: Loss) -> None:
+    def __init__(self, reason: str, loss: Loss, epoch: str) -> None:
         super().__init__(reason)
         self.loss = loss
+        self.epoch = epoch
 
 
 class _CatchUpTooSlow(Exception):

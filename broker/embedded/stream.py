@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import NamedTuple
 
 from broker.embedded.signal import Signal
-from broker.errors import BrokerUnavailable
+from broker.errors import BrokerUnavailable, StreamEmpty
 from broker.interface import Position, Since, StoredRecord
 
 # One position in eight, from the fourth on, is never given to a record. RabbitMQ's positions have
@@ -89,10 +89,10 @@ class StoredStream:
         """Give the last record's position.
 
         Raises:
-            BrokerUnavailable: the stream holds nothing.
+            StreamEmpty: the stream holds nothing.
         """
         if self._first == len(self._records):
-            raise BrokerUnavailable("the stream holds nothing")
+            raise StreamEmpty("the stream holds nothing")
         return self._records[-1].stored.position
 
     def open_reader(self, start: Position | Since) -> "EmbeddedReader":

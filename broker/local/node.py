@@ -126,10 +126,14 @@ class LocalNode:
             return
         self._check_ports()
         self._files.write(self.ports)
-        self._epmd = self._spawn(self._epmd_command())
-        self._server = self._spawn([str(self._installation.server)])
         try:
-            await self._wait_until_ready()
+            # Erlang starts a port mapper of its own, a daemon that stays for ever, where none
+            # listens yet. So ours must listen first.
+            self._epmd = self._spawn(self._epmd_command())
+            await self._wait_until_listening(self._epmd, [self.ports.epmd])
+            # The AMQP listener opens last, when queues are recovered and plugins run.
+            self._server = self._spawn([str(self._installation.server)])
+            await self._wait_until_listening(self._server, [self.ports.management, self.ports.amqp])
         except BaseException:
             await self.kill()
             raise
@@ -186,7 +190,6 @@ class LocalNode:
         return self._files.environment(self.ports)
 
     def _epmd_command(self) -> list[str]:
-        # Started by us: left to Erlang, the port mapper would be a daemon that stays for ever.
         epmd = shutil.which("epmd") or _find_erlang_epmd()
         return [epmd, "-port", str(self.ports.epmd), "-address", HOST]
 
@@ -208,16 +211,15 @@ class LocalNode:
                 owner = find_owner(port) or "another process"
                 raise PortInUse(f"port {port} ({role}) is in use by {owner}")
 
-    async def _wait_until_ready(self) -> None:
-        # The AMQP listener opens last, when queues are recovered and plugins run.
-        wanted = [self.ports.management, self.ports.amqp]
+    async def _wait_until_listening(
+        self, process: subprocess.Popen[bytes], wanted: list[int]
+    ) -> None:
         deadline = time.monotonic() + READY_SECONDS
-        while wanted:
-            if not self.is_running:
+        while wanted := [port for port in wanted if not is_listening(port)]:
+            if process.poll() is not None:
                 raise NodeFailed(f"the node ended while it started\n{self._tail()}")
             if time.monotonic() > deadline:
                 raise NodeFailed(f"the node was not ready in {READY_SECONDS:.0f} s\n{self._tail()}")
-            wanted = [port for port in wanted if not is_listening(port)]
             await asyncio.sleep(POLL_SECONDS)
 
     def _tail(self) -> str:

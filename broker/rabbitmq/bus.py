@@ -1,5 +1,6 @@
 """Messages between processes: a fanout and a direct exchange, an exclusive queue a process."""
 
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -67,12 +68,22 @@ class RabbitBus:
         finally:
             await close_channel(channel)
         async with open_consumer(self._consuming, queue, prefetch=_PREFETCH) as consumer:
-            yield _bodies(consumer)
+            yield _Bodies(consumer)
 
 
-async def _bodies(consumer: Consumer) -> AsyncIterator[bytes]:
-    while True:
-        messages = await consumer.take()
-        await consumer.ack(messages[-1].tag, and_all_before=True)
-        for message in messages:
-            yield message.body
+class _Bodies:
+    """What arrives, one after the other; a cancelled wait loses nothing."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+        self._arrived: deque[bytes] = deque()
+
+    def __aiter__(self) -> "_Bodies":
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self._arrived:
+            messages = await self._consumer.take()
+            self._arrived.extend(message.body for message in messages)
+            await self._consumer.ack(messages[-1].tag, and_all_before=True)
+        return self._arrived.popleft()

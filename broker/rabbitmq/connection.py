@@ -112,7 +112,7 @@ class Link:
                 attempt += 1
                 _log.warning("broker not reached", connection=self._name, reason=str(error))
             longest = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2**attempt)
-            await asyncio.sleep(random.uniform(longest / 4, longest))  # noqa: S311  (jitter)
+            await asyncio.sleep(random.uniform(longest / 4, longest))
 
     @asynccontextmanager
     async def _connected(self, url: str) -> AsyncIterator[asyncio.Event]:

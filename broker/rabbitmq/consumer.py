@@ -16,7 +16,6 @@ from pamqp.commands import Basic
 from broker.errors import BrokerUnavailable
 from broker.rabbitmq.connection import Link, close_channel, translating_amqp_errors
 
-
 Arguments = dict[str, int | str | datetime]
 
 
@@ -42,7 +41,7 @@ class Consumer:
     async def _arrive(self, message: DeliveredMessage) -> None:
         delivery = message.delivery
         if not isinstance(delivery, Basic.Deliver):
-            raise AssertionError("a consumer's callback only gets deliveries")
+            raise TypeError("a consumer's callback only gets deliveries")
         offset = (message.header.properties.headers or {}).get("x-stream-offset")
         self._arrived.append(
             Arrived(
@@ -118,7 +117,7 @@ async def open_consumer(
     try:
         consumer = Consumer(channel)
         with translating_amqp_errors():
-            await consumer._consume(queue, prefetch, arguments or {}, is_exclusive)  # noqa: SLF001
+            await consumer._consume(queue, prefetch, arguments or {}, is_exclusive)
         yield consumer
     finally:
         await close_channel(channel)

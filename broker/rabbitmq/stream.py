@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
-from broker.errors import BrokerUnavailable
+from broker.errors import StreamEmpty
 from broker.interface import Position, Since, StoredRecord, StreamReader
 from broker.partition import Partition
 from broker.rabbitmq.connection import Link
@@ -31,20 +31,25 @@ class RabbitStreamReader:
     def __init__(self, consumer: Consumer, first: Position) -> None:
         self._consumer = consumer
         self._first = first
+        self._unacked = 0
 
-    async def __aiter__(self) -> AsyncIterator[Sequence[StoredRecord]]:
-        unacked = 0
-        while True:
+    def __aiter__(self) -> "RabbitStreamReader":
+        return self
+
+    async def __anext__(self) -> Sequence[StoredRecord]:
+        records: list[StoredRecord] = []
+        while not records:
             messages = await self._consumer.take()
-            records = [StoredRecord(m.stream_offset, m.body) for m in messages]
-            if records[0].position < self._first:
-                records = [record for record in records if record.position >= self._first]
-            unacked += len(messages)
-            if unacked >= _ACK_EVERY:
+            self._unacked += len(messages)
+            records = [
+                StoredRecord(message.stream_offset, message.body)
+                for message in messages
+                if message.stream_offset >= self._first
+            ]
+            if self._unacked >= _ACK_EVERY:
+                self._unacked = 0
                 await self._consumer.ack(messages[-1].tag, and_all_before=True)
-                unacked = 0
-            if records:
-                yield records
+        return records
 
 
 class RabbitStream:
@@ -58,7 +63,7 @@ class RabbitStream:
         publisher: Publisher,
         consuming: Link,
     ) -> None:
-        self._name = name
+        self.name = name
         self._partition = partition
         self._exchange = exchange
         self._publisher = publisher
@@ -85,28 +90,27 @@ class RabbitStream:
             offset = first = start
         async with open_consumer(
             self._consuming,
-            self._name,
+            self.name,
             prefetch=_PREFETCH,
             arguments={"x-stream-offset": offset},
         ) as consumer:
             yield RabbitStreamReader(consumer, first)
 
-    async def end(self) -> Position:
-        """See `Stream.end`.
+    async def end(self, patience_seconds: float = _END_SECONDS) -> Position:
+        """See `Stream.end`; it counts as empty after `patience_seconds`.
 
         A passive declare's message count lags behind and says nothing; the last chunk is what a
         consumer at `last` gets.
         """
         async with open_consumer(
             self._consuming,
-            self._name,
+            self.name,
             prefetch=1,
             arguments={"x-stream-offset": "last"},
         ) as consumer:
             try:
-                async with asyncio.timeout(_END_SECONDS):
+                async with asyncio.timeout(patience_seconds):
                     messages = await consumer.take()
             except TimeoutError as error:
-                raise BrokerUnavailable(f"stream {self._name} gives no record") from error
+                raise StreamEmpty(f"stream {self.name} gives no record") from error
             return messages[0].stream_offset
-

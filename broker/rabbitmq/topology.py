@@ -9,7 +9,7 @@ later is set by a policy, which overrides them.
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -17,13 +17,14 @@ import aio_pika
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import ChannelNotFoundEntity
 
-from broker.errors import BrokerUnavailable, TopologyProblem
+from broker.errors import BrokerUnavailable, StreamEmpty, TopologyProblem
 from broker.genesis import genesis_fence, genesis_snapshot
 from broker.partition import Partition
 from broker.rabbitmq.connection import translating_amqp_errors
 from broker.rabbitmq.names import Names
 from broker.rabbitmq.node import RabbitBroker, open_rabbitmq
 from broker.rabbitmq.settings import RabbitSettings
+from broker.rabbitmq.stream import RabbitStream
 
 _MIB = 1024 * 1024
 
@@ -36,7 +37,11 @@ _LOG_SEGMENT_BYTES = 16 * _MIB
 _TOPS_SEGMENT_BYTES = 4 * _MIB
 _TOPS_BYTES_AT_MOST = 64 * _MIB
 
-_EXCHANGES = {
+_EMPTY_SECONDS = 10.0
+_BEGIN_TRIES = 25
+_BEGIN_PAUSE_SECONDS = 0.2
+
+EXCHANGES = {
     "inbound": "direct",
     "log": "direct",
     "tops": "direct",
@@ -71,9 +76,7 @@ class Queue:
     arguments: Mapping[str, str | int | bool]
 
 
-def queues(
-    names: Names, lanes: Mapping[str, int], limits: TopologyLimits
-) -> Iterator[Queue]:
+def queues(names: Names, lanes: Mapping[str, int], limits: TopologyLimits) -> Iterator[Queue]:
     """List all queues and streams of a deployment."""
     for lane, count in lanes.items():
         for partition in (Partition(lane, number) for number in range(count)):
@@ -144,7 +147,9 @@ async def apply_topology(
         await _check_version(connection)
         for lane, count in lanes.items():
             await _check_partitions(connection, names, lane, count)
-        await _declare(connection, names, list(queues(names, lanes, limits or TopologyLimits())))
+        new = await _declare(
+            connection, names, list(queues(names, lanes, limits or TopologyLimits()))
+        )
     finally:
         with suppress(BrokerUnavailable), translating_amqp_errors():
             await connection.close()
@@ -152,7 +157,7 @@ async def apply_topology(
     async with open_rabbitmq(settings) as broker:
         await asyncio.gather(
             *(
-                _begin(broker, Partition(lane, number), count)
+                _begin(broker, Partition(lane, number), count, new)
                 for lane, count in lanes.items()
                 for number in range(count)
             )
@@ -210,14 +215,18 @@ async def _is_there(connection: AbstractConnection, queue: str) -> bool:
 
 async def _declare(
     connection: AbstractConnection, names: Names, wanted: Sequence[Queue]
-) -> None:
+) -> set[str]:
+    """Declare everything; give the names of what was not there before."""
+    new: set[str] = set()
     with translating_amqp_errors():
         async with connection.channel() as channel:
-            for role, kind in _EXCHANGES.items():
+            for role, kind in EXCHANGES.items():
                 await channel.declare_exchange(
                     names.exchange(role), aio_pika.ExchangeType(kind), durable=True
                 )
     for queue in wanted:
+        if not await _is_there(connection, queue.name):
+            new.add(queue.name)
         try:
             with translating_amqp_errors():
                 async with connection.channel() as channel:
@@ -230,17 +239,43 @@ async def _declare(
                 problem.problem,
                 "Set the value it was declared with, override it by a policy, or delete the queue",
             ) from problem
+    return new
 
 
-async def _begin(broker: RabbitBroker, partition: Partition, partitions: int) -> None:
+async def _begin(
+    broker: RabbitBroker, partition: Partition, partitions: int, new: Collection[str]
+) -> None:
     """Write the first record of the partition's streams if they hold nothing yet."""
-    log, tops = broker.log(partition), broker.tops(partition)
-    fence = genesis_fence(partitions, int(time.time()))
-    for stream, first in ((log, fence), (tops, genesis_snapshot())):
+    await asyncio.gather(
+        _begin_stream(broker.log(partition), genesis_fence(partitions, int(time.time())), new),
+        _begin_stream(broker.tops(partition), genesis_snapshot(), new),
+    )
+
+
+async def _begin_stream(stream: RabbitStream, first: bytes, new: Collection[str]) -> None:
+    if stream.name not in new:
         try:
-            await stream.end()
+            await stream.end(_EMPTY_SECONDS)
+        except StreamEmpty:
+            # Made by somebody who did not live to begin it. Only then: a second first record
+            # would end the epoch of a log in use, so silence has to last.
+            pass
+        else:
+            return
+    await _when_ready(lambda: stream.append(first, entries=0))
+
+
+async def _when_ready(append: Callable[[], Awaitable[None]]) -> None:
+    """Append to a stream that may still be starting.
+
+    A first record that was stored and not confirmed may come twice: nothing stands between them.
+    """
+    for _ in range(_BEGIN_TRIES):
+        try:
+            return await append()
         except BrokerUnavailable:
-            await stream.append(first, entries=0)
+            await asyncio.sleep(_BEGIN_PAUSE_SECONDS)
+    return await append()
 
 
 def permissions(prefix: str) -> dict[str, tuple[str, str, str]]:

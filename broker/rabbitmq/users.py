@@ -16,9 +16,7 @@ from broker.rabbitmq.topology import permissions
 _TIMEOUT_SECONDS = 10
 
 
-def apply_users(
-    management_url: str, vhost: str, prefix: str, passwords: Mapping[str, str]
-) -> None:
+def apply_users(management_url: str, vhost: str, prefix: str, passwords: Mapping[str, str]) -> None:
     """Make one user a role, named like the role, that may do what the role needs and no more.
 
     `management_url` is that of the management UI, with an administrator's credentials;
@@ -47,14 +45,14 @@ def _put(management_url: str, path: str, body: dict[str, str]) -> None:
         raise TopologyProblem(f"{url.scheme!r} is no management URL", "Use http or https")
     place = f"{url.hostname}:{url.port}" if url.port else f"{url.hostname}"
     credentials = b64encode(f"{url.username or ''}:{url.password or ''}".encode()).decode()
-    request = Request(  # noqa: S310  (the scheme was checked)
+    request = Request(
         f"{url.scheme}://{place}{url.path.rstrip('/')}/api/{path}",
         data=json.dumps(body).encode(),
         method="PUT",
         headers={"Authorization": f"Basic {credentials}", "Content-Type": "application/json"},
     )
     try:
-        with urlopen(request, timeout=_TIMEOUT_SECONDS):  # noqa: S310  (the scheme was checked)
+        with urlopen(request, timeout=_TIMEOUT_SECONDS):
             return
     except HTTPError as error:
         raise TopologyProblem(

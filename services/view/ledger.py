@@ -58,7 +58,7 @@ class LedgerState(msgspec.Struct, frozen=True, array_like=True):
 class Ledger:
     """One reader's judgement of one log, so far."""
 
-    __slots__ = ("_has_counted_settled", "epoch", "fence", "fence_position", "head", "log_seconds")
+    __slots__ = ("_is_epoch_certain", "epoch", "fence", "fence_position", "head", "log_seconds")
 
     def __init__(self) -> None:
         self.head: Position = -1
@@ -68,7 +68,7 @@ class Ledger:
         self.epoch = ""
         self.log_seconds = 0
         """Log time: the greatest wall time a Fence has shown so far."""
-        self._has_counted_settled = False
+        self._is_epoch_certain = False
 
     def judge(self, position: Position, record: Record) -> Judgement:
         """Take the next record of the log and say what it is."""
@@ -82,7 +82,7 @@ class Ledger:
         if position - self.fence_position > SETTLED_WITHIN_POSITIONS:
             return Judgement.IGNORED
         self.head = position
-        self._has_counted_settled = True
+        self._is_epoch_certain = True
         return Judgement.COUNTS
 
     def _take_fence(self, position: Position, fence: Fence) -> Judgement:
@@ -90,12 +90,13 @@ class Ledger:
             fence.cut
             # A Fence of a writer that had not read the last cut yet names the epoch before it.
             # That writer appends nothing but another Fence; who happened to start reading
-            # between the two took the wrong epoch from the first, and corrects it here.
-            or not self._has_counted_settled
+            # between the two took the wrong epoch from the first, and corrects it here. Who has
+            # read the cut itself, or a record that counts, knows better than such a Fence.
+            or not self._is_epoch_certain
         )
         if is_new_epoch:
             self.epoch = fence.epoch
-            self._has_counted_settled = False
+        self._is_epoch_certain = self._is_epoch_certain or fence.cut
         self.head = self.fence_position = position
         self.fence = fence
         self.log_seconds = max(self.log_seconds, fence.wall_seconds)
@@ -118,4 +119,4 @@ class Ledger:
         self.fence_position = state.fence_position
         self.epoch = state.epoch
         self.log_seconds = state.log_seconds
-        self._has_counted_settled = True
+        self._is_epoch_certain = True

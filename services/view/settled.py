@@ -48,7 +48,8 @@ class _Producer:
         if age >= NUMBERS_KEPT:
             return
         if age < 0:
-            self.whole = (self.whole << -age) & _NUMBERS_MASK
+            # Not a shift by any amount: the number is what somebody wrote into a batch.
+            self.whole = (self.whole << min(-age, NUMBERS_KEPT)) & _NUMBERS_MASK
             self.highest = number
             age = 0
             if self.partial:

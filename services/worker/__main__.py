@@ -3,12 +3,12 @@
 Reading down is starting, reading up is stopping.
 """
 
-import asyncio
+import argparse
 import socket
 import sys
+import time
 from collections.abc import Sequence
-
-import click
+from pathlib import Path
 
 from broker.errors import TopologyProblem
 from broker.rabbitmq import RabbitSettings, open_rabbitmq
@@ -20,12 +20,14 @@ from services.logs import configure_logs
 from services.worker.app import run_worker
 
 
-async def work(config: Config) -> None:
+async def serve(config: Config) -> None:
     """Work until the process is told to stop.
 
     Raises:
-        TopologyProblem: the broker is not as the settings say; possibly in an exception group.
+        TopologyProblem: the broker is not as the settings say; maybe in an exception group.
     """
+    if not config.rabbitmq.url:
+        raise TopologyProblem("rabbitmq.url is not set", "Say where RabbitMQ is")
     settings = RabbitSettings(
         urls=config.rabbitmq.url,
         prefix=config.rabbitmq.prefix,
@@ -42,3 +44,25 @@ async def work(config: Config) -> None:
         )
         async with open_registry(broker.bus, node):
             await run_worker(config, broker, stop)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a worker; answers the exit code."""
+    parser = argparse.ArgumentParser(prog="forebay worker", description="Run a worker.")
+    parser.add_argument("--config", type=Path, help="the settings' file, instead of forebay.toml")
+    parser.add_argument(
+        "--development", action="store_true", help="begin with settings that are open to anybody"
+    )
+    options = parser.parse_args(arguments)
+
+    def run() -> None:
+        load = development_config if options.development else load_config
+        config = load(options.config)
+        configure_logs()
+        run_loop(serve(config))
+
+    return run_to_exit_code(run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

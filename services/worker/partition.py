@@ -146,7 +146,7 @@ class PartitionWorker:
                     self._counters.partitions_lost += 1
                 self._claim = None
                 if not self._is_leaving:
-                    await asyncio.sleep(random.uniform(0.02, 0.2))  # noqa: S311  (jitter)
+                    await asyncio.sleep(random.uniform(0.02, 0.2))
             following.cancel()
             writing.cancel()
 
@@ -184,6 +184,8 @@ class PartitionWorker:
         while not self._arrived and not self._is_leaving:
             await self._news.wait()
             self._news.clear()
+        # While the log is read anew the view is behind, and may not even have an epoch.
+        await self._reader.is_caught_up.wait()
         return bool(self._arrived) and not self._is_leaving
 
     async def _work(self, intake: Intake, claim: Claim, tasks: asyncio.TaskGroup) -> None:
@@ -241,7 +243,8 @@ class PartitionWorker:
             batch = decode_batch(delivery.body)
         except UndecodableBody as error:
             return _Held(delivery, None, [], str(error))
-        if self._settled.is_whole(batch.producer, batch.number):
+        # Who had a redelivered batch before may have died before it set aside what was refused.
+        if self._settled.is_whole(batch.producer, batch.number) and not delivery.is_redelivered:
             return _Held(delivery, batch, [], "")
         decide = self._deciding.decide
         return _Held(delivery, batch, [decide(entry) for entry in batch.entries], "")

@@ -81,6 +81,4 @@ class SnapshotWriter:
         except BrokerError as error:
             _log.warning("snapshot not written", partition=self._name, reason=str(error))
         else:
-            _log.debug(
-                "snapshot written", partition=self._name, channels=len(snapshot.channels)
-            )
+            _log.debug("snapshot written", partition=self._name, channels=len(snapshot.channels))

@@ -45,6 +45,15 @@ async def test_messages_of_one_process_are_heard_in_their_order(node: BrokerNode
         assert await hear(heard, len(bodies)) == bodies
 
 
+async def test_a_message_is_told_to_who_waits_for_it(node: BrokerNode) -> None:
+    async with node.open() as broker, broker.bus.listen() as heard:
+        async with asyncio.TaskGroup() as tasks:
+            hearing = tasks.create_task(hear(heard, 1))
+            assert await stays_silent(asyncio.shield(hearing))
+            await broker.bus.broadcast(b"heard")
+        assert hearing.result() == [b"heard"]
+
+
 async def test_a_message_to_nobody_is_silently_lost(node: BrokerNode) -> None:
     async with node.open() as broker, broker.bus.listen() as heard:
         await broker.bus.send("nobody", b"lost")

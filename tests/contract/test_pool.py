@@ -152,6 +152,15 @@ async def test_an_intake_that_was_left_gives_nothing(node: BrokerNode) -> None:
         await ends(intake.take(), BrokerUnavailable)
 
 
+async def test_a_batch_is_delivered_to_who_waits_for_it(node: BrokerNode) -> None:
+    async with node.open() as broker, broker.inbound(FIRST).intake(10) as intake:
+        async with asyncio.TaskGroup() as tasks:
+            taking = tasks.create_task(take(intake, 1))
+            assert await stays_silent(asyncio.shield(taking))
+            await submit_all(broker, BODIES[:1])
+        assert bodies_of(taking.result()) == BODIES[:1]
+
+
 async def test_a_cancelled_take_loses_nothing(node: BrokerNode) -> None:
     async with node.open() as broker, broker.inbound(FIRST).intake(100) as intake:
         assert await stays_silent(intake.take())

@@ -161,6 +161,16 @@ async def _set(event: asyncio.Event) -> None:
     event.set()
 
 
+async def test_an_append_is_told_to_who_waits_for_it(node: BrokerNode) -> None:
+    async with node.open() as broker, broker.log(FIRST).read(0) as reader:
+        await read_records(reader, 1)
+        async with asyncio.TaskGroup() as tasks:
+            reading = tasks.create_task(read_records(reader, 1))
+            assert await stays_silent(asyncio.shield(reading))
+            await broker.log(FIRST).append(b"x", entries=1)
+    assert [record.body for record in reading.result()] == [b"x"]
+
+
 async def test_a_cancelled_wait_for_records_loses_none(node: BrokerNode) -> None:
     async with node.open() as broker, broker.log(FIRST).read(0) as reader:
         await append_all(broker.log(FIRST), BODIES[:5])

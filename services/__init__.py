@@ -1,0 +1,1 @@
+"""The processes of Forebay: the front, the worker, and what both need."""

@@ -1,0 +1,13 @@
+"""Where clients connect: sessions, what they ask, and what they are sent.
+
+    app listening processes   the HTTP application, its sockets, several processes on one port
+    transports/               bytes of one kind of connection <-> a session
+    session receiving         one client's presence, and its commands
+    connecting subscribing publishing reading     the commands, by family
+    outbox timers             what leaves for a client, and when something is due
+    hub fanout sessions       who is subscribed here, and how publications reach them
+    view following            what this front knows of the channels, read from the logs
+
+Rules: nobody here waits for a client. aiohttp stays in `app`, `health`, `listening` and
+`transports/`.
+"""

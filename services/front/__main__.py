@@ -1,0 +1,97 @@
+"""Runs a front: `python -m services.front`, or `forebay front`.
+
+Reading down is starting, reading up is stopping.
+"""
+
+import argparse
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from broker.rabbitmq import RabbitSettings, open_rabbitmq
+from broker.registry import Node, open_registry
+from services.config import Config, ConfigError, development_config, load_config
+from services.failing import run_to_exit_code
+from services.front.listening import CannotListen, open_sockets, probe_port
+from services.front.processes import stopping_with_parent, supervise
+from services.front.run import run_front
+from services.lifecycle import run_loop, stop_requested
+from services.logs import configure_logs
+
+
+async def serve(config: Config, port: int, *, is_child: bool = False) -> None:
+    """Serve clients until the process is told to stop.
+
+    Raises:
+        ConfigError: the settings name no broker.
+        CannotListen: clients could not connect.
+        TopologyProblem: in an exception group: the broker is not as the settings say.
+    """
+    if not config.rabbitmq.url:
+        raise ConfigError(["rabbitmq.url: which broker? (FOREBAY_RABBITMQ__URL)"])
+    settings = RabbitSettings(
+        urls=config.rabbitmq.url,
+        prefix=config.rabbitmq.prefix,
+        heartbeat_seconds=config.rabbitmq.front_heartbeat_seconds,
+        connection_name="forebay front",
+    )
+    sockets = open_sockets(config.front.host, port, is_shared=is_child)
+    async with stop_requested() as stop, AsyncExitStack() as stack:
+        if is_child:
+            await stack.enter_async_context(stopping_with_parent(stop))
+        broker = await stack.enter_async_context(open_rabbitmq(settings))
+        node = Node(
+            id=broker.node_id,
+            role="front",
+            name=socket.gethostname(),
+            lanes=tuple(config.lanes),
+            started_seconds=time.time(),
+        )
+        await stack.enter_async_context(open_registry(broker.bus, node))
+        await run_front(config, broker, sockets, stop)
+
+
+async def serve_with_processes(config: Config, arguments: Sequence[str], count: int) -> int:
+    """Keep several processes serving until this one is told to stop; give the exit code.
+
+    Raises:
+        CannotListen: clients could not connect.
+    """
+    with probe_port(config.front.host, config.front.port) as port:
+        command = ["-m", "services.front", *arguments, "--child-port", str(port)]
+        async with stop_requested() as stop:
+            return await supervise(command, count, stop, config.front.drain_seconds)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a front; answers the exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    parser = argparse.ArgumentParser(prog="forebay front", description="Run a front.")
+    parser.add_argument("--config", type=Path, help="the settings' file, instead of forebay.toml")
+    parser.add_argument(
+        "--development", action="store_true", help="begin with settings that are open to anybody"
+    )
+    parser.add_argument("--processes", type=int, help="processes on the port; see front.processes")
+    parser.add_argument("--child-port", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args(given)
+
+    def run() -> None:
+        load = development_config if options.development else load_config
+        config = load(options.config)
+        configure_logs()
+        count = options.processes or config.front.processes
+        if options.child_port is not None:
+            run_loop(serve(config, options.child_port, is_child=True))
+        elif count > 1:
+            sys.exit(run_loop(serve_with_processes(config, given, count)))
+        else:
+            run_loop(serve(config, config.front.port))
+
+    return run_to_exit_code(run, also_expected=(CannotListen,))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

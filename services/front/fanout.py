@@ -1,0 +1,242 @@
+"""How publications reach the sessions subscribed here.
+
+A publication is encoded once, those of one channel and record are joined into one frame, and the
+same bytes are offered to every session. A huge channel is served in slices, one a turn of the loop,
+so that pings and other channels keep moving; what is published there meanwhile waits and then goes
+out joined.
+
+Rules
+- Per channel in order: while a channel is being served in slices, all its frames queue.
+- A subscription gets what was folded after it joined and before it left, nothing else.
+- What waits is bounded in bytes; beyond the bound `ready` holds up whoever reads the log, and with
+  it every channel: the log is where publications wait.
+- Nobody waits for a client: one that is too slow is disconnected.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from services.front.hub import Hub, Subscription
+from services.front.measures import Measures
+from services.front.transports.frames import frame_text
+from services.view.history import Publication
+from services.wire.errors import Disconnect
+from services.wire.json_codec import (
+    encode_publication,
+    encode_publication_push,
+    join_replies,
+    push_prefix,
+)
+
+# A slice of 1,000 writes takes some 7 ms (149,000 writes a second were measured); that is how late
+# it makes everything else.
+SLICE_SESSIONS: Final = 1_000
+
+# Larger frames would only make a client parse for longer before it sees the first publication.
+FRAME_BYTES_AT_MOST: Final = 64 * 1024
+
+# What one round of slices joins, and what is offered in one turn of the loop before it may write:
+# well under the smallest useful limit of an outbox, for nobody is slow who was not written to yet.
+ROUND_BYTES_AT_MOST: Final = 256 * 1024
+TURN_BYTES_AT_MOST: Final = 256 * 1024
+
+# Of frames that wait for slices, over all channels. Beyond it the log is not read on.
+WAITING_BYTES_AT_MOST: Final = 4 * 1024 * 1024
+
+_NO_SENDER: Final = b"null"
+
+
+class _Frame(NamedTuple):
+    sequence: int
+    """The number of the record whose publications it carries."""
+    content: bytes
+    publications: int
+
+
+class _Round:
+    """Some frames on their way to everybody who was subscribed when it began."""
+
+    __slots__ = ("_at", "_frames", "_joined", "_members", "_publications")
+
+    def __init__(self, frames: list[_Frame], members: list[Subscription]) -> None:
+        self._frames = frames
+        self._joined = b"".join(frame.content for frame in frames)
+        self._publications = sum(frame.publications for frame in frames)
+        self._members = members
+        self._at = 0
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self._joined)
+
+    @property
+    def is_over(self) -> bool:
+        return self._at >= len(self._members)
+
+    def serve_slice(self, slow: list[Subscription]) -> int:
+        """Offer to the next sessions; give how many publications were delivered."""
+        first = self._frames[0].sequence
+        delivered = 0
+        for member in self._members[self._at : self._at + SLICE_SESSIONS]:
+            if not member.is_active:
+                continue
+            if member.joined_at < first:
+                content, publications = self._joined, self._publications
+            else:
+                content, publications = self._since(member.joined_at)
+            if not publications:
+                continue
+            if member.outbox.offer(content):
+                delivered += publications
+            else:
+                slow.append(member)
+        self._at += SLICE_SESSIONS
+        return delivered
+
+    def _since(self, joined_at: int) -> tuple[bytes, int]:
+        late = [frame for frame in self._frames if frame.sequence > joined_at]
+        return b"".join(frame.content for frame in late), sum(f.publications for f in late)
+
+
+class _Backlog:
+    """A huge channel that is being served."""
+
+    __slots__ = ("round", "waiting")
+
+    def __init__(self) -> None:
+        self.round: _Round | None = None
+        self.waiting: deque[_Frame] = deque()
+
+    def take(self) -> list[_Frame]:
+        """The frames of the next round."""
+        frames = [self.waiting.popleft()]
+        size_bytes = len(frames[0].content)
+        while self.waiting:
+            size_bytes += len(self.waiting[0].content)
+            if size_bytes > ROUND_BYTES_AT_MOST:
+                break
+            frames.append(self.waiting.popleft())
+        return frames
+
+
+class Fanout:
+    """Hands publications to the sessions of this process."""
+
+    def __init__(self, hub: Hub, measures: Measures) -> None:
+        self._hub = hub
+        self._measures = measures
+        self._backlogs: dict[str, _Backlog] = {}
+        self._has_work = asyncio.Event()
+        self._is_ready = asyncio.Event()
+        self._is_ready.set()
+        self._offered_bytes = 0
+        self.waiting_bytes = 0
+        """Of frames that wait for slices, or are being served in them."""
+
+    async def ready(self) -> None:
+        """Wait until little enough waits to read on. Cancelling: loses nothing."""
+        if self._offered_bytes > TURN_BYTES_AT_MOST:
+            self._offered_bytes = 0
+            await asyncio.sleep(0)
+        await self._is_ready.wait()
+
+    def publish(
+        self, channel: str, publications: Sequence[Publication], sequence: int, epoch: str = ""
+    ) -> None:
+        """Deliver a record's publications of one channel, in their order. Never waits.
+
+        `sequence` is the record's number, `epoch` the channel's: it is told with offset 1.
+        """
+        members = self._hub.members(channel)
+        if not members:
+            return
+        self._measures.publications.value += len(publications)
+        frames = list(_frames(channel, publications, sequence, epoch))
+        backlog = self._backlogs.get(channel)
+        if backlog is None and len(members) <= SLICE_SESSIONS:
+            self._serve(members, frames)
+            return
+        if backlog is None:
+            backlog = self._backlogs[channel] = _Backlog()
+            self._has_work.set()
+        backlog.waiting += frames
+        self._count_waiting(sum(len(frame.content) for frame in frames))
+
+    async def run(self) -> None:
+        """Serve huge channels until cancelled. Cancelling: what waits is not delivered."""
+        while True:
+            await self._has_work.wait()
+            for channel, backlog in list(self._backlogs.items()):
+                self._serve_slice(channel, backlog)
+                await asyncio.sleep(0)
+            if not self._backlogs:
+                self._has_work.clear()
+
+    def _serve(self, members: Collection[Subscription], frames: list[_Frame]) -> None:
+        slow: list[Subscription] = []
+        delivered = 0
+        for frame in frames:
+            sequence, content, publications = frame
+            self._offered_bytes += len(content)
+            for member in members:
+                if member.joined_at < sequence:
+                    if member.outbox.offer(content):
+                        delivered += publications
+                    else:
+                        slow.append(member)
+        self._measures.deliveries.value += delivered
+        _disconnect(slow)
+
+    def _serve_slice(self, channel: str, backlog: _Backlog) -> None:
+        if backlog.round is None:
+            backlog.round = _Round(backlog.take(), list(self._hub.members(channel)))
+        slow: list[Subscription] = []
+        self._measures.deliveries.value += backlog.round.serve_slice(slow)
+        _disconnect(slow)
+        if backlog.round.is_over:
+            self._count_waiting(-backlog.round.size_bytes)
+            backlog.round = None
+            if not backlog.waiting:
+                del self._backlogs[channel]
+
+    def _count_waiting(self, more_bytes: int) -> None:
+        self.waiting_bytes += more_bytes
+        if self.waiting_bytes > WAITING_BYTES_AT_MOST:
+            self._is_ready.clear()
+        else:
+            self._is_ready.set()
+
+
+def _disconnect(slow: list[Subscription]) -> None:
+    for member in slow:
+        # Who left meanwhile has a closed outbox and is not slow; disconnecting twice does no harm.
+        member.session.disconnect(Disconnect.SLOW)
+
+
+def _frames(
+    channel: str, publications: Sequence[Publication], sequence: int, epoch: str
+) -> Iterator[_Frame]:
+    prefix = push_prefix(channel)
+    pushes: list[bytes] = []
+    size_bytes = 0
+    for publication in publications:
+        push = encode_publication_push(prefix, encode_stored(publication, epoch))
+        if pushes and size_bytes + len(push) > FRAME_BYTES_AT_MOST:
+            yield _Frame(sequence, frame_text(join_replies(pushes)), len(pushes))
+            pushes, size_bytes = [], 0
+        pushes.append(push)
+        size_bytes += len(push) + 1
+    yield _Frame(sequence, frame_text(join_replies(pushes)), len(pushes))
+
+
+def encode_stored(publication: Publication, epoch: str = "") -> bytes:
+    """A publication of the log as clients get it, for pushes, history and recovery alike.
+
+    A channel's first publication tells the epoch, which begins with it.
+    """
+    offset, content, sender, _ = publication
+    return encode_publication(
+        content, None if sender == _NO_SENDER else sender, offset, epoch if offset == 1 else ""
+    )

@@ -1,0 +1,123 @@
+"""Who is subscribed here: each channel's subscriptions of this process.
+
+Rules
+- Adding and removing take the same time however many there are, and leave nothing behind: a
+  channel without subscriptions is unknown.
+- A subscription is one stay: who comes back gets a new one, so that what was meant for the earlier
+  stay never reaches the later one.
+
+Not here: whether somebody may subscribe (`permissions`), what they are sent (`fanout`).
+"""
+
+from collections.abc import Collection, Iterable, KeysView
+from typing import Protocol
+
+from services.front.outbox import Outbox
+from services.wire.errors import Disconnect, Unsubscribed
+
+
+class Subscriber(Protocol):
+    """The session that holds a subscription."""
+
+    outbox: Outbox
+
+    def end_subscription(self, subscription: "Subscription", why: Unsubscribed) -> None:
+        """Take it out of the hub and tell the client."""
+
+    def disconnect(self, why: Disconnect, explanation: str = "") -> None:
+        """End the session."""
+
+
+class Subscription:
+    """One session's stay in one channel."""
+
+    __slots__ = (
+        "chan_info",
+        "channel",
+        "expires_seconds",
+        "is_active",
+        "is_positioned",
+        "joined_at",
+        "outbox",
+        "session",
+    )
+
+    def __init__(
+        self, session: Subscriber, channel: str, joined_at: int, *, is_positioned: bool
+    ) -> None:
+        self.session = session
+        self.outbox = session.outbox
+        """The session's, for fan-out is in a hurry."""
+        self.channel = channel
+        self.joined_at = joined_at
+        """How many records the view had folded: the reply told of them, later ones are pushed."""
+        self.is_positioned = is_positioned
+        """Whether the client relies on getting every publication."""
+        self.is_active = True
+        self.expires_seconds = 0.0
+        """When its token's time, and the grace after it, are over; 0 for never."""
+        self.chan_info = b""
+        """What its token says about the client in this channel."""
+
+
+_NOBODY: Collection[Subscription] = frozenset()
+
+
+class Hub:
+    """All subscriptions of a process."""
+
+    def __init__(self) -> None:
+        self._channels: dict[str, set[Subscription]] = {}
+        self.subscriptions = 0
+
+    def __len__(self) -> int:
+        return len(self._channels)
+
+    def add(self, subscription: Subscription) -> None:
+        """Let publications of its channel reach it."""
+        members = self._channels.get(subscription.channel)
+        if members is None:
+            members = self._channels[subscription.channel] = set()
+        members.add(subscription)
+        self.subscriptions += 1
+
+    def remove(self, subscription: Subscription) -> None:
+        """Let nothing reach it any more; once is enough, more do no harm."""
+        if not subscription.is_active:
+            return
+        subscription.is_active = False
+        members = self._channels.get(subscription.channel)
+        if members is None or subscription not in members:
+            return
+        members.remove(subscription)
+        self.subscriptions -= 1
+        if not members:
+            del self._channels[subscription.channel]
+
+    def is_subscribed(self, channel: str) -> bool:
+        """Tell whether anybody here follows the channel."""
+        return channel in self._channels
+
+    def members(self, channel: str) -> Collection[Subscription]:
+        """Give a channel's subscriptions; not a copy."""
+        return self._channels.get(channel, _NOBODY)
+
+    def channels(self) -> KeysView[str]:
+        """Give the channels anybody here follows; not a copy."""
+        return self._channels.keys()
+
+    def lose_continuity(self, channels: Iterable[str] | None = None) -> int:
+        """Tell whoever relies on every publication of these channels that some may be missing.
+
+        None is all channels. The clients subscribe again and learn what can be recovered. Gives how
+        many were told.
+        """
+        told = 0
+        for channel in list(self._channels if channels is None else channels):
+            for subscription in list(self.members(channel)):
+                if subscription.is_positioned:
+                    subscription.session.end_subscription(
+                        subscription, Unsubscribed.INSUFFICIENT_STATE
+                    )
+                    told += 1
+        return told

@@ -1,0 +1,43 @@
+"""What a front counts about itself.
+
+Rules: attributes that are added to in passing; see `services.metrics`.
+"""
+
+from services.metrics import LabelledTally, Measure, Spread, Tally
+
+# From the fastest round trip measured on an idle machine to where the client is told that the
+# outcome is unknown.
+_LATENCY_BOUNDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
+
+
+class Measures:
+    """A front process's counters."""
+
+    def __init__(self) -> None:
+        self.connects = Tally("front_connects", "Sessions that connected.")
+        self.commands = Tally("front_commands", "Commands received.")
+        self.entries = Tally("front_entries", "Publishes taken and handed to the producer.")
+        self.publications = Tally(
+            "front_publications", "Publications read that somebody here was subscribed to."
+        )
+        self.deliveries = Tally("front_deliveries", "Publications offered to sessions.")
+        self.refusals = LabelledTally("front_refusals", "Commands answered with an error.", "code")
+        self.disconnects = LabelledTally(
+            "front_disconnects", "Sessions ended by the server.", "code"
+        )
+        self.rejected_handshakes = LabelledTally(
+            "front_rejected_handshakes", "Connections refused before a session began.", "reason"
+        )
+        self.recoveries = LabelledTally(
+            "front_recoveries", "Subscribes that asked for what was missed.", "outcome"
+        )
+        self.late_refusals = Tally(
+            "front_late_refusals", "Publishes answered as queued and refused afterwards."
+        )
+        self.publish_seconds = Spread(
+            "front_publish_seconds", "From a publish to its answer.", _LATENCY_BOUNDS
+        )
+
+    def all(self) -> list[Measure]:
+        """Every one of them."""
+        return list(vars(self).values())

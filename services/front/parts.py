@@ -1,0 +1,40 @@
+"""What all sessions of a front process have in common: one value, made by the composition root.
+
+Rules: a session reads from it and calls what is in it; it never replaces a part.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from broker.producer import Producer
+from services.front.addresses import Addresses
+from services.front.hub import Hub
+from services.front.measures import Measures
+from services.front.outbox import Flusher
+from services.front.sessions import Sessions
+from services.front.timers import Wheel
+from services.front.view import FrontView
+from services.permissions import Permissions
+from services.settings import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A front process's parts, as sessions need them."""
+
+    config: Config
+    permissions: Permissions
+    addresses: Addresses
+    view: FrontView
+    hub: Hub
+    producer: Producer
+    sessions: Sessions
+    wheel: Wheel
+    flusher: Flusher
+    measures: Measures
+    wall_clock: Callable[[], float]
+    """Unix time in seconds, which tokens speak of."""
+    jitter: Callable[[float, float], float]
+    """A random number between two."""
+    version: str
+    """What the connect reply says."""

@@ -1,0 +1,149 @@
+"""What becomes of a client's frame: its commands are carried out one after the other, in order.
+
+Rules
+- A session's commands never run side by side, so what a client does to one channel happens in the
+  order in which it asked.
+- First comes `connect`, once. If it fails, the rest of its frame is discarded silently: an SDK puts
+  its subscribes into the same frame.
+- What a frame holds before something that is no command is carried out first.
+
+Not here: what a command does (the families), bytes to commands (`services.wire`).
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from services.front.connecting import connect, refresh
+from services.front.publishing import publish
+from services.front.reading import history
+from services.front.session import EndSession, Session, State
+from services.front.subscribing import refresh_subscription, subscribe, unsubscribe
+from services.front.view import ViewNotReady
+from services.wire.command import (
+    Command,
+    ConnectRequest,
+    HistoryRequest,
+    Malformed,
+    PingRequest,
+    PresenceRequest,
+    PresenceStatsRequest,
+    PublishRequest,
+    RefreshRequest,
+    Request,
+    RPCRequest,
+    SendRequest,
+    SubRefreshRequest,
+    SubscribeRequest,
+    UnsubscribeRequest,
+    method_of,
+)
+from services.wire.errors import Disconnect, ErrorCode, ProtocolError, Refusal
+from services.wire.json_codec import decode_frame
+
+_Waiting = Callable[[Session, int, Any], Awaitable[None]]
+_AtOnce = Callable[[Session, int, Any], None]
+
+
+async def receive(session: Session, frame: bytes) -> None:
+    """Carry out a frame's commands.
+
+    Cancelling: those not yet begun are not carried out.
+    """
+    try:
+        commands = decode_frame(frame)
+    except ProtocolError as error:
+        await _carry_out_all(session, error.commands)
+        session.disconnect(error.disconnect, error.why)
+        return
+    await _carry_out_all(session, commands)
+
+
+async def _carry_out_all(session: Session, commands: list[Command] | tuple[Command, ...]) -> None:
+    session.parts.measures.commands.value += len(commands)
+    is_connecting = session.state is State.CONNECTING
+    for command in commands:
+        if session.is_over or (is_connecting and session.state is State.REFUSED):
+            return
+        await _carry_out(session, command)
+
+
+async def _carry_out(session: Session, command: Command) -> None:
+    try:
+        if session.state is not State.CONNECTED:
+            _carry_out_first(session, command)
+            return
+        request = command.request
+        if request is None:
+            session.take_pong()
+            return
+        kind = type(request)
+        at_once = _AT_ONCE.get(kind)
+        if at_once is not None:
+            at_once(session, command.id, request)
+        else:
+            await _WAITING[kind](session, command.id, request)
+    except Refusal as refusal:
+        session.refuse(command.id, refusal.error)
+    except ViewNotReady:
+        session.refuse(command.id, ErrorCode.INTERNAL.explained("catching up"))
+    except EndSession as end:
+        session.disconnect(end.disconnect, end.why)
+
+
+def _carry_out_first(session: Session, command: Command) -> None:
+    """Carry out the command a session begins with.
+
+    Raises:
+        EndSession: it is no connect, or not the first.
+    """
+    request = command.request
+    if session.state is not State.CONNECTING or not isinstance(request, ConnectRequest):
+        raise EndSession(Disconnect.BAD_REQUEST, "a command before a successful connect")
+    try:
+        connect(session, command.id, request)
+    except Refusal as refusal:
+        session.state = State.REFUSED
+        session.refuse(command.id, refusal.error)
+
+
+def _connect_again(session: Session, command_id: int, request: ConnectRequest) -> None:
+    raise EndSession(Disconnect.BAD_REQUEST, "a second connect")
+
+
+def _refuse_ping(session: Session, command_id: int, request: PingRequest) -> None:
+    raise EndSession(Disconnect.BAD_REQUEST, "a ping, which is the server's to send")
+
+
+def _refuse_send(session: Session, command_id: int, request: SendRequest) -> None:
+    # It has no reply, so there is no other way to say that nobody takes it.
+    raise EndSession(Disconnect.NOT_AVAILABLE, "a message to the server, which nobody takes")
+
+
+def _not_available(session: Session, command_id: int, request: Request) -> None:
+    raise Refusal(ErrorCode.NOT_AVAILABLE.error)
+
+
+def _refuse_malformed(session: Session, command_id: int, request: Malformed) -> None:
+    if not command_id or method_of(request) in ("connect", "ping"):
+        raise EndSession(Disconnect.BAD_REQUEST, request.why)
+    raise Refusal(ErrorCode.BAD_REQUEST.explained(request.why))
+
+
+_AT_ONCE: Final[dict[type[Request], _AtOnce]] = {
+    PublishRequest: publish,
+    UnsubscribeRequest: unsubscribe,
+    RefreshRequest: refresh,
+    SubRefreshRequest: refresh_subscription,
+    ConnectRequest: _connect_again,
+    PingRequest: _refuse_ping,
+    SendRequest: _refuse_send,
+    RPCRequest: _not_available,
+    PresenceRequest: _not_available,
+    PresenceStatsRequest: _not_available,
+    Malformed: _refuse_malformed,
+}
+
+_WAITING: Final[dict[type[Request], _Waiting]] = {
+    SubscribeRequest: subscribe,
+    HistoryRequest: history,
+}

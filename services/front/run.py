@@ -1,0 +1,125 @@
+"""A whole front, on any broker and any sockets, until it is told to stop.
+
+Reading down is starting, reading up is stopping; in between the order of a shutdown: readiness
+fails, nothing more is accepted, sessions are sent elsewhere a few at a time, what they published is
+seen off, and then it leaves.
+"""
+
+import asyncio
+import random
+import secrets
+import socket
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+import structlog
+
+from broker.clock import SystemClock
+from broker.interface import Broker
+from broker.producer import ANSWER_SECONDS, Producer
+from services.front.addresses import Addresses
+from services.front.app import build_app
+from services.front.fanout import Fanout
+from services.front.hub import Hub
+from services.front.listening import describe_addresses, listening
+from services.front.measures import Measures
+from services.front.outbox import Flusher
+from services.front.parts import Parts
+from services.front.sessions import Sessions
+from services.front.timers import Wheel
+from services.front.view import FrontView, all_partitions
+from services.permissions import Permissions
+from services.settings import Config
+from services.wire.errors import Disconnect
+
+_log = structlog.get_logger(__name__)
+
+_EXPIRE_EVERY_SECONDS: Final = 1.0
+
+
+async def run_front(
+    config: Config, broker: Broker, sockets: Sequence[socket.socket], stop: asyncio.Event
+) -> None:
+    """Serve clients until `stop` is set, then send them elsewhere and leave.
+
+    Raises:
+        TopologyProblem: in an exception group: the broker is not as the settings say.
+
+    Cancelling: as if the process had died.
+    """
+    fanout, parts = _assemble(config, broker)
+    async with (
+        _running(parts, fanout),
+        listening(build_app(parts), sockets, config.front.backlog) as accepting,
+    ):
+        _log.info("listening", addresses=describe_addresses(sockets), version=parts.version)
+        await stop.wait()
+        parts.sessions.is_draining = True
+        await accepting.aclose()
+        _log.info("draining", sessions=len(parts.sessions), seconds=config.front.drain_seconds)
+        await parts.sessions.disconnect_all(Disconnect.SHUTDOWN, config.front.drain_seconds)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await parts.producer.drain()
+
+
+def _assemble(config: Config, broker: Broker) -> tuple[Fanout, Parts]:
+    permissions = Permissions(config)
+    measures = Measures()
+    hub = Hub()
+    fanout = Fanout(hub, measures)
+    counts = {name: lane.partitions for name, lane in config.lanes.items()}
+    producer = Producer(broker, secrets.token_hex(8), all_partitions(counts))
+    return fanout, Parts(
+        config=config,
+        permissions=permissions,
+        addresses=Addresses(config, permissions),
+        view=FrontView(broker, config, hub, fanout, producer),
+        hub=hub,
+        producer=producer,
+        sessions=Sessions(config.client.connection_limit),
+        wheel=Wheel(SystemClock()),
+        flusher=Flusher(),
+        measures=measures,
+        wall_clock=time.time,
+        jitter=random.uniform,
+        version=_version(),
+    )
+
+
+@asynccontextmanager
+async def _running(parts: Parts, fanout: Fanout) -> AsyncIterator[None]:
+    """Keep everything going that a front does by itself.
+
+    Raises:
+        TopologyProblem: in an exception group: the broker is not as the settings say.
+    """
+    async with asyncio.TaskGroup() as tasks:
+        endless = [
+            tasks.create_task(parts.producer.run()),
+            tasks.create_task(parts.wheel.run()),
+            tasks.create_task(fanout.run()),
+            tasks.create_task(_expire(parts.view)),
+            *(tasks.create_task(reader.run()) for reader in parts.view.readers),
+        ]
+        try:
+            yield
+        finally:
+            for task in endless:
+                task.cancel()
+
+
+async def _expire(view: FrontView) -> None:
+    while True:
+        await asyncio.sleep(_EXPIRE_EVERY_SECONDS)
+        view.expire()
+
+
+def _version() -> str:
+    try:
+        return version("forebay")
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        return "0"

@@ -1,0 +1,1 @@
+"""The ways a client can be connected, one module each."""

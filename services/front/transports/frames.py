@@ -1,0 +1,51 @@
+"""WebSocket frames as a server writes them: unmasked, whole, built once for everybody.
+
+Not here: reading frames (aiohttp does), who gets them.
+"""
+
+from typing import Final
+
+_FINAL: Final = 0x80
+_CLOSE: Final = _FINAL | 0x8
+_PING: Final = _FINAL | 0x9
+_PONG: Final = _FINAL | 0xA
+
+CONTROL_BYTES_AT_MOST: Final = 125
+REASON_BYTES_AT_MOST: Final = CONTROL_BYTES_AT_MOST - 2
+NO_CODE: Final = 0
+
+_SHORT_BYTES: Final = 125
+_MEDIUM_BYTES: Final = 0xFFFF
+
+
+def frame_text(payload: bytes) -> bytes:
+    """A text message of one frame (RFC 6455 §5.2)."""
+    size = len(payload)
+    if size <= _SHORT_BYTES:
+        return b"\x81%c%b" % (size, payload)
+    if size <= _MEDIUM_BYTES:
+        return b"\x81\x7e%b%b" % (size.to_bytes(2, "big"), payload)
+    return b"\x81\x7f%b%b" % (size.to_bytes(8, "big"), payload)
+
+
+def frame_close(code: int, reason: str = "") -> bytes:
+    """A close frame; without a code its body is empty (RFC 6455 §5.5.1)."""
+    if code == NO_CODE:
+        return bytes((_CLOSE, 0))
+    body = code.to_bytes(2, "big") + _cut(reason)
+    return bytes((_CLOSE, len(body))) + body
+
+
+def frame_ping() -> bytes:
+    """A ping without a body (RFC 6455 §5.5.2)."""
+    return bytes((_PING, 0))
+
+
+def frame_pong(payload: bytes) -> bytes:
+    """The answer to a client's ping, with the ping's body (RFC 6455 §5.5.3)."""
+    return bytes((_PONG, len(payload))) + payload
+
+
+def _cut(reason: str) -> bytes:
+    """As much of a reason as fits, in whole characters."""
+    return reason.encode()[:REASON_BYTES_AT_MOST].decode(errors="ignore").encode()

@@ -1,0 +1,181 @@
+"""`GET /connection/websocket`: the client protocol over a WebSocket, in JSON.
+
+Replies and pushes are written straight to the transport: a frame is built once, for everybody,
+and what one turn of the loop produces leaves in one write. aiohttp does the handshake and reads.
+
+Rules
+- The Origin is checked before anything else, and only version 13 of RFC 6455 is spoken.
+- Everything that is written goes through the outbox, control frames too: nothing follows a close
+  frame (RFC 6455 §5.5.1), and a client that pings without reading is slow like any other.
+- A connection that is told to end is cut off after a short grace. Closing it politely would wait
+  for its buffer, with a client that does not read for minutes.
+"""
+
+import asyncio
+from typing import Any, Final, Literal
+
+import structlog
+from aiohttp import WSMsgType, web
+from aiohttp.http import WSMessageNoDecodeText
+
+from services.front.outbox import Outbox
+from services.front.parts import Parts
+from services.front.receiving import receive
+from services.front.session import Session
+from services.front.transports.frames import NO_CODE, frame_close, frame_pong
+from services.origins import may_connect_from
+from services.wire.errors import Disconnect
+
+_log = structlog.get_logger(__name__)
+
+PARTS: Final = web.AppKey("parts", Parts)
+
+SUBPROTOCOL: Final = "centrifuge-json"
+
+# For the close frame to arrive and to be answered. A client that got it closes by itself.
+_GRACE_SECONDS: Final = 2.0
+_SLOW_GRACE_SECONDS: Final = 0.5
+
+_VERSION_HEADER: Final = "Sec-WebSocket-Version"
+
+
+class WebSocketLine:
+    """The connection under a session; see `session.Line`."""
+
+    __slots__ = ("_outbox", "_transport", "pings_by_frame")
+
+    def __init__(
+        self, transport: asyncio.Transport, outbox: Outbox, *, pings_by_frame: bool
+    ) -> None:
+        self._transport = transport
+        self._outbox = outbox
+        self.pings_by_frame = pings_by_frame
+
+    @property
+    def remote(self) -> str:
+        """The address of the other end, for the log."""
+        peer = self._transport.get_extra_info("peername")
+        return str(peer[0]) if peer else ""
+
+    def close(self, code: int, reason: str, *, is_slow: bool) -> None:
+        """Tell the client why, and end the connection soon. Never waits."""
+        self._outbox.close(frame_close(code, reason))
+        grace_seconds = _SLOW_GRACE_SECONDS if is_slow else _GRACE_SECONDS
+        asyncio.get_running_loop().call_later(grace_seconds, self._transport.abort)
+
+    def end(self) -> None:
+        """End the connection now; what the client has not taken is dropped."""
+        self._outbox.close()
+        if self._transport.get_write_buffer_size():
+            self._transport.abort()
+        else:
+            self._transport.close()
+
+
+async def serve_websocket(request: web.Request) -> web.StreamResponse:
+    """Serve one client until it leaves or is told to go.
+
+    Raises:
+        HTTPException: it is no WebSocket handshake that is welcome here.
+
+    Cancelling: the connection is cut off.
+    """
+    parts = request.app[PARTS]
+    _check_handshake(request, parts)
+    websocket = web.WebSocketResponse[Literal[False]](
+        protocols=(SUBPROTOCOL,),
+        compress=False,
+        max_msg_size=parts.config.client.message_size_limit,
+        heartbeat=None,
+        autoping=False,
+        autoclose=False,
+        decode_text=False,
+        timeout=_GRACE_SECONDS,
+    )
+    await websocket.prepare(request)
+    transport = request.transport
+    if transport is None:
+        return websocket
+    outbox = Outbox(transport, parts.flusher, parts.config.client.queue_max_size)
+    line = WebSocketLine(
+        transport,
+        outbox,
+        pings_by_frame=request.query.get("cf_ws_frame_ping_pong") == "true",
+    )
+    session = Session(parts, line, outbox)
+    try:
+        await _serve(websocket, session)
+    except Exception:  # noqa: BLE001  (the supervisor of one session: its failure ends it alone)
+        _log.exception("a session failed", user=session.user, remote=session.remote)
+        session.disconnect(Disconnect.INTERNAL)
+    finally:
+        session.leave()
+        line.end()
+    return websocket
+
+
+async def _serve(websocket: web.WebSocketResponse[Literal[False]], session: Session) -> None:
+    """Take what the client sends until the connection ends."""
+    # No variable here holds a message: it would live on until the next one comes.
+    while await _take(session, await websocket.receive()):
+        pass
+
+
+async def _take(session: Session, message: WSMessageNoDecodeText) -> bool:
+    """Take one message; answer whether the connection goes on."""
+    if message.type is WSMsgType.TEXT:
+        if not session.is_over:
+            await receive(session, message.data)
+        return True
+    return _take_other(session, message.type, message.data)
+
+
+def _take_other(session: Session, kind: WSMsgType, content: Any) -> bool:
+    """Take what is no text; answer whether the connection goes on."""
+    match kind:
+        case WSMsgType.PING:
+            if not session.outbox.offer(frame_pong(content)):
+                session.disconnect(Disconnect.SLOW)
+        case WSMsgType.PONG:
+            session.take_pong()
+        case WSMsgType.BINARY:
+            session.disconnect(Disconnect.BAD_REQUEST, "a binary frame in a JSON session")
+        case WSMsgType.CLOSE:
+            _answer_close(session, content)
+            return False
+        case _:
+            return False
+    return True
+
+
+def _answer_close(session: Session, code: int) -> None:
+    """Close from our side too, with the client's code (RFC 6455 §5.5.1), unless we did first."""
+    session.leave()
+    session.outbox.close(frame_close(code or NO_CODE))
+
+
+def _check_handshake(request: web.Request, parts: Parts) -> None:
+    """Whether the handshake goes on.
+
+    Raises:
+        HTTPException: it does not.
+    """
+    origin = request.headers.get("Origin")
+    if not may_connect_from(origin, parts.config.client.allowed_origins):
+        _reject(request, parts, "origin", setting="client.allowed_origins", origin=origin)
+        raise web.HTTPForbidden(text="origin not allowed\n")
+    if request.headers.get("Upgrade", "").strip().lower() == "websocket" and (
+        request.headers.get(_VERSION_HEADER, "").strip() != "13"
+    ):
+        _reject(request, parts, "version")
+        raise web.HTTPUpgradeRequired(headers={_VERSION_HEADER: "13"}, text="version 13 only\n")
+    if parts.sessions.is_draining:
+        raise web.HTTPServiceUnavailable(text="shutting down\n", headers={"Retry-After": "1"})
+    if parts.sessions.is_full:
+        _reject(request, parts, "limit", setting="client.connection_limit")
+        raise web.HTTPServiceUnavailable(text="too many sessions\n", headers={"Retry-After": "5"})
+
+
+def _reject(request: web.Request, parts: Parts, reason: str, **facts: str | None) -> None:
+    parts.measures.rejected_handshakes.add(reason)
+    _log.warning("connection rejected", reason=reason, remote=request.remote, **facts)

@@ -1,0 +1,300 @@
+"""What this front knows of all channels: folded from the logs, never asked of anybody.
+
+History and what is pushed are one sequence, read by one process. So a subscribe looks here and
+registers in the hub in one step, and there is nothing to buffer, merge or check afterwards.
+
+Rules:
+- A partition whose log is not caught up, or cannot be read on, answers nothing: a client told of
+  a position too early would lose what lies between.
+- A record's publications enter the histories and are fanned out in the same step.
+
+Not here: reading the logs (`services.log_reader`), who is subscribed (`hub`), encoding (`fanout`).
+"""
+
+import time
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from broker.batch import NO_SENDER, Entry, EntryKind
+from broker.follow import Loss
+from broker.interface import Broker, StoredRecord
+from broker.partition import Partition, partition_number
+from broker.producer import Producer
+from broker.record import Outcome, Published, Record, Settled, channel_epoch
+from services.front.fanout import Fanout
+from services.front.hub import Hub
+from services.log_reader import LogReader
+from services.permissions import Permissions
+from services.settings import Config
+from services.view.history import Histories, Keeping, Publication
+from services.view.ledger import Judgement
+from services.view.partition import Change, PartitionView
+from services.view.snapshot import Snapshot
+from services.wire.channel import parse_channel
+from services.wire.errors import Refusal
+
+
+class ViewNotReady(Exception):
+    """The channel's partition is not caught up; asking again a little later is right."""
+
+
+class ChannelState(NamedTuple):
+    """A channel's top."""
+
+    epoch: str
+    offset: int
+    """0 for a channel without publications."""
+
+
+class _FrontPartition:
+    """One partition as a front sees it: listens to its log."""
+
+    def __init__(
+        self, view: "FrontView", broker: Broker, partition: Partition, config: Config
+    ) -> None:
+        self.partition = partition
+        self._view = view
+        self.histories = Histories(
+            view.keeping_of,
+            view.hub.is_subscribed,
+            int(config.channel.history_max_bytes) // view.partition_count,
+        )
+        self.reader = LogReader(
+            broker,
+            partition,
+            partitions=config.lanes[partition.lane].partitions,
+            remember_seconds=int(config.channel.history_meta_ttl),
+            listener=self,
+            history_seconds=config.longest_history_ttl,
+            catch_up_seconds=config.channel.catch_up_seconds,
+        )
+        self.last_record_wall_ms = 0
+
+    @property
+    def is_caught_up(self) -> bool:
+        return self.reader.is_caught_up.is_set()
+
+    def restarted(self, view: PartitionView, snapshot: Snapshot | None) -> None:
+        """See `LogListener.restarted`."""
+        self.histories.clear()
+
+    def folded(self, stored: StoredRecord, record: Record, change: Change) -> None:
+        """See `LogListener.folded`."""
+        self._view.sequence += 1
+        if change.settled is not None:
+            self._take(change.settled)
+        elif change.judgement is Judgement.CUT:
+            self.histories.clear()
+            self._view.lose_continuity(self.partition)
+        for channel in change.forgotten:
+            self.histories.forget(channel)
+
+    def continuity_lost(self, loss: Loss) -> None:
+        """See `LogListener.continuity_lost`."""
+        self._view.lose_continuity(self.partition)
+        if loss is Loss.REWRITTEN and self.reader.view.ledger.epoch:
+            self._view.ask_for_cut(self.partition, self.reader.view.ledger.epoch)
+
+    async def ready(self) -> None:
+        """See `LogListener.ready`."""
+        await self._view.fanout.ready()
+
+    def _take(self, settled: Settled) -> None:
+        view = self._view
+        self.last_record_wall_ms = settled.wall_ms
+        pushed: dict[str, list[Publication]] = {}
+        payload = iter(settled.payloads)
+        producer = view.producer
+        for batch in settled.batches:
+            for outcome in batch.outcomes:
+                if type(outcome) is Published:
+                    self._take_publication(outcome, next(payload), settled.wall_ms, pushed)
+        for channel, publications in pushed.items():
+            view.fanout.publish(channel, publications, view.sequence, self._epoch(channel))
+        for batch in settled.batches:
+            if batch.producer == producer.id:
+                producer.settle(self.partition, batch)
+
+    def _take_publication(
+        self,
+        outcome: Published,
+        payload: bytes,
+        wall_ms: int,
+        pushed: dict[str, list[Publication]],
+    ) -> None:
+        channel = outcome.channel
+        publication = Publication(outcome.offset, payload, bytes(outcome.sender), wall_ms)
+        if outcome.offset:
+            self.histories.add(channel, outcome.period, publication)
+        if channel in pushed:
+            pushed[channel].append(publication)
+        elif self._view.hub.is_subscribed(channel):
+            pushed[channel] = [publication]
+
+    def _epoch(self, channel: str) -> str:
+        period, _ = self.reader.view.top(channel)
+        return channel_epoch(self.reader.view.ledger.epoch, period)
+
+    def state(self, channel: str) -> ChannelState:
+        period, offset = self.reader.view.top(channel)
+        return ChannelState(channel_epoch(self.reader.view.ledger.epoch, period), offset)
+
+
+class FrontView:
+    """The state of all channels, as far as this front has read the logs."""
+
+    def __init__(
+        self, broker: Broker, config: Config, hub: Hub, fanout: Fanout, producer: Producer
+    ) -> None:
+        self.hub = hub
+        self.fanout = fanout
+        self.producer = producer
+        self.sequence = 0
+        """How many records were folded; tells what a new subscription has seen already."""
+        self._permissions = Permissions(config)
+        self._partition_counts = {name: lane.partitions for name, lane in config.lanes.items()}
+        self._default_lane = config.without_namespace.lane
+        self._partitions = {
+            partition: _FrontPartition(self, broker, partition, config)
+            for partition in all_partitions(self._partition_counts)
+        }
+
+    @property
+    def partition_count(self) -> int:
+        """How many partitions there are in all lanes."""
+        return sum(self._partition_counts.values())
+
+    @property
+    def readers(self) -> list[LogReader]:
+        """What has to run for the view to follow the logs."""
+        return [partition.reader for partition in self._partitions.values()]
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether every partition can be asked."""
+        return all(partition.is_caught_up for partition in self._partitions.values())
+
+    def lag(self) -> dict[str, dict[str, int | bool]]:
+        """Say of each partition how far it has been read."""
+        return {
+            name.name: {
+                "caught_up": partition.is_caught_up,
+                "position": partition.reader.view.position,
+                "last_record_ms": partition.last_record_wall_ms,
+            }
+            for name, partition in self._partitions.items()
+        }
+
+    def partition_of(self, channel: str) -> Partition:
+        """Tell which partition carries a channel, which must be a legal name."""
+        options = self._permissions.options_of(parse_channel(channel))
+        lane = options.lane if options is not None else self._default_lane
+        return Partition(lane, partition_number(channel, self._partition_counts[lane]))
+
+    def keeping_of(self, channel: str) -> Keeping:
+        """Tell how much of a channel's history is kept."""
+        try:
+            options = self._permissions.options_of(parse_channel(channel))
+        except Refusal:
+            options = None
+        if options is None:
+            return Keeping(0, 0)
+        return Keeping(options.history_size, int(options.history_ttl * 1000))
+
+    async def follow(self, channel: str) -> ChannelState:
+        """Give a channel's top. Returns at once; whoever registers before it awaits misses nothing.
+
+        Raises:
+            ViewNotReady: the partition's log is not caught up.
+        """
+        return self._at(channel).state(channel)
+
+    def recover(
+        self, channel: str, epoch: str, offset: int, at_most: int
+    ) -> list[Publication] | None:
+        """Give what came after a position; None if that is not all of what came after it.
+
+        An empty epoch stands for any.
+
+        Raises:
+            ViewNotReady: the partition's log is not caught up.
+        """
+        partition = self._at(channel)
+        state = partition.state(channel)
+        if epoch and epoch != state.epoch:
+            return None
+        if offset == state.offset:
+            return []
+        missed = partition.histories.after(channel, offset, _now_ms(), at_most)
+        is_all = (
+            bool(missed) and missed[0].offset == offset + 1 and missed[-1].offset == state.offset
+        )
+        return missed if is_all else None
+
+    def history_after(self, channel: str, offset: int, at_most: int) -> list[Publication]:
+        """Give the oldest publications kept after an offset.
+
+        Raises:
+            ViewNotReady: the partition's log is not caught up.
+        """
+        return self._at(channel).histories.after(channel, offset, _now_ms(), at_most)
+
+    def history_before(self, channel: str, offset: int, at_most: int) -> list[Publication]:
+        """Give the newest publications kept before an offset, newest first.
+
+        Raises:
+            ViewNotReady: the partition's log is not caught up.
+        """
+        return self._at(channel).histories.before(channel, offset, _now_ms(), at_most)
+
+    def _at(self, channel: str) -> _FrontPartition:
+        partition = self._partitions[self.partition_of(channel)]
+        if not partition.is_caught_up:
+            raise ViewNotReady(partition.partition.name)
+        return partition
+
+    def lose_continuity(self, partition: Partition) -> None:
+        """Tell who follows a partition's channels that something may be missing."""
+        self.hub.lose_continuity(
+            [name for name in self.hub.channels() if self.partition_of(name) == partition]
+        )
+
+    def expire(self) -> None:
+        """Let go of publications that are too old; to be called every now and then."""
+        for partition in self._partitions.values():
+            partition.histories.expire(_now_ms(), _EXPIRE_AT_MOST)
+
+    def ask_for_cut(self, partition: Partition, epoch: str) -> None:
+        """Have a worker end an epoch of which the log has lost a part."""
+        entry = Entry(EntryKind.CUT, "", NO_SENDER, epoch.encode())
+        self.producer.offer(partition, entry, _NobodyWaits())
+
+
+# A sweep looks at this many channels of each partition; those it does not reach are bounded by
+# the histories' bytes anyway.
+_EXPIRE_AT_MOST = 2_000
+
+
+class _NobodyWaits:
+    """A worker finds a rewritten log by itself as well, so nobody waits for the answer."""
+
+    def confirmed(self) -> None:
+        """See `Waiter.confirmed`."""
+
+    def settled(self, outcome: Outcome) -> None:
+        """See `Waiter.settled`."""
+
+    def refused(self) -> None:
+        """See `Waiter.refused`."""
+
+    def given_up(self) -> None:
+        """See `Waiter.given_up`."""
+
+
+def all_partitions(counts: Mapping[str, int]) -> list[Partition]:
+    """List the partitions of all lanes."""
+    return [Partition(lane, number) for lane, count in counts.items() for number in range(count)]
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,374 @@
+"""The settings as values: every section, its defaults and bounds.
+
+Rules
+- Secure by default: what is not allowed in so many words is closed.
+- Frozen. A duration is float seconds and a size is bytes, however they were written.
+- A setting has a lower and an upper bound, checked at the start; what it does is its description,
+  and a line in `forebay.example.toml`.
+
+Not here: files and variables (`config`), what is allowed but would surprise (`advice`).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import Counter
+from typing import Annotated, Final, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from services.units import Bytes, Seconds
+
+MIB: Final = 1024 * 1024
+
+_ORIGIN: Final = re.compile(
+    r"null|[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9]([a-z0-9_.-]*[a-z0-9])?)(:(\d{1,5}|\*))?"
+)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+def _split_by_commas(value: object) -> object:
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+StringList = Annotated[tuple[str, ...], BeforeValidator(_split_by_commas)]
+
+
+# ---- the sections
+
+
+class RabbitConfig(_Section):
+    """`[rabbitmq]`: the broker, and how much it keeps."""
+
+    url: StringList = Field(
+        (), repr=False, description="amqp or amqps URLs, tried in turn; the user is the role's own"
+    )
+    prefix: str = Field(
+        "forebay.", pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="begins every name in RabbitMQ"
+    )
+    front_heartbeat_seconds: int = Field(10, ge=2, le=600, description="AMQP heartbeat of a front")
+    worker_heartbeat_seconds: int = Field(
+        3, ge=2, le=600, description="of a worker; a frozen one's partitions move after three"
+    )
+    inbound_max_bytes: Bytes = Field(
+        512 * MIB, ge=MIB, description="pool of one partition; beyond it publishes get error 111"
+    )
+    log_max_age: Seconds = Field(
+        86400.0, ge=60, le=365 * 86400, description="seconds a partition's log is kept"
+    )
+    log_max_bytes: Bytes = Field(
+        4096 * MIB, ge=32 * MIB, description="bytes a partition's log is kept within"
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _is_amqp(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.match(r"amqps?://[^/\s]", url) for url in urls):
+            raise ValueError("each URL begins with amqp:// or amqps:// and names a host")
+        return urls
+
+
+class FrontConfig(_Section):
+    """`[front]`: where clients connect."""
+
+    host: str = Field(
+        "localhost", min_length=1, description="address to listen on; 0.0.0.0 for every one"
+    )
+    port: int = Field(8000, ge=0, le=65535, description="TCP port; 0 lets the system choose")
+    processes: int = Field(1, ge=1, le=64, description="front processes on this port")
+    backlog: int = Field(1024, ge=16, le=65535, description="connections not yet accepted")
+    drain_seconds: Seconds = Field(
+        10.0, ge=0, le=3600, description="seconds over which a shutdown spreads its disconnects"
+    )
+    internal_host: str = Field("localhost", min_length=1, description="address of internal_port")
+    internal_port: int = Field(
+        0, ge=0, le=65535, description="TCP port for metrics and health; 0: none of its own"
+    )
+
+
+class WorkerConfig(_Section):
+    """`[worker]`: what operators ask of a worker; nothing else connects to it."""
+
+    internal_host: str = Field("localhost", min_length=1, description="address of internal_port")
+    internal_port: int = Field(
+        0, ge=0, le=65535, description="TCP port for metrics and health; 0: none"
+    )
+
+
+class LogConfig(_Section):
+    """`[log]`: what the processes write to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="the least important lines written"
+    )
+    format: Literal["auto", "json", "text"] = Field(
+        "auto", description="auto: text on a terminal, else JSON"
+    )
+
+    @property
+    def level_number(self) -> int:
+        """The level as `logging` counts it."""
+        return logging.getLevelNamesMapping()[self.level.upper()]
+
+    @property
+    def is_for_terminal(self) -> bool | None:
+        """Whether lines are for people; None: if standard error is a terminal."""
+        return None if self.format == "auto" else self.format == "text"
+
+
+class TokenConfig(_Section):
+    """`client.token`: how tokens are verified. Without a key none is valid."""
+
+    hmac_secret_key: str = Field("", repr=False, description="secret of HS256, HS384 and HS512")
+    hmac_previous_secret_key: str = Field(
+        "", repr=False, description="the secret before, still accepted while it is rotated"
+    )
+    audience: str = Field("", description="what `aud` must contain; empty: not looked at")
+    issuer: str = Field("", description="what `iss` must be; empty: not looked at")
+
+    @property
+    def secret_keys(self) -> tuple[str, ...]:
+        """The secrets a signature may have been made with, the current one first."""
+        return tuple(filter(None, (self.hmac_secret_key, self.hmac_previous_secret_key)))
+
+
+class ClientConfig(_Section):
+    """`[client]`: who may connect, and the limits of one session."""
+
+    token: TokenConfig = TokenConfig()
+    subscription_token: TokenConfig | None = Field(
+        None, description="for subscription tokens; left out: as `client.token`"
+    )
+    allowed_origins: StringList = Field(
+        (), description='origins of web pages, "https://example.org"; port * is any port'
+    )
+    insecure: bool = Field(False, description="anybody may connect and do everything")
+    allow_anonymous_connect_without_token: bool = Field(
+        False, description="connect without a token, as the user with the empty name"
+    )
+    disallow_anonymous_connection_tokens: bool = Field(
+        False, description="refuse tokens without a user"
+    )
+    ping_interval: Seconds = Field(25.0, ge=1, le=3600, description="seconds between pings")
+    pong_timeout: Seconds = Field(
+        10.0, ge=0.5, le=3600, description="seconds for the answer; shorter than ping_interval"
+    )
+    stale_close_delay: Seconds = Field(
+        10.0, ge=1, le=3600, description="seconds a new connection has to send its connect"
+    )
+    expired_close_delay: Seconds = Field(
+        25.0, ge=0, le=3600, description="seconds of grace to refresh an expired connection"
+    )
+    expired_sub_close_delay: Seconds = Field(
+        25.0, ge=0, le=3600, description="seconds of grace to refresh an expired subscription"
+    )
+    channel_limit: int = Field(128, ge=1, le=100_000, description="subscriptions a session")
+    message_size_limit: Bytes = Field(
+        65536, ge=1024, le=8 * MIB, description="bytes of one client message; beyond: close 1009"
+    )
+    queue_max_size: Bytes = Field(
+        MIB, ge=65536, le=1024 * MIB, description="unsent bytes a session; beyond: disconnect 3008"
+    )
+    history_max_publication_limit: int = Field(
+        300, ge=1, le=10_000, description="publications in one history reply"
+    )
+    recovery_max_publication_limit: int = Field(
+        300, ge=1, le=10_000, description="publications in one recovery; more missed: unrecovered"
+    )
+    unanswered_publish_limit: int = Field(
+        100, ge=1, le=10_000, description="publishes a session awaits; beyond: error 111"
+    )
+    connection_limit: int = Field(
+        0, ge=0, le=10_000_000, description="sessions a process; 0: no limit; beyond: HTTP 503"
+    )
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(_ORIGIN.fullmatch(origin) for origin in origins):
+            raise ValueError(
+                'each is "null" or scheme://host[:port] in small letters, without a path;'
+                " only the port may be *"
+            )
+        return origins
+
+    @model_validator(mode="after")
+    def _pong_before_ping(self) -> ClientConfig:
+        if self.pong_timeout >= self.ping_interval:
+            raise ValueError("pong_timeout must be shorter than ping_interval")
+        return self
+
+    @property
+    def token_of_subscriptions(self) -> TokenConfig:
+        """How subscription tokens are verified."""
+        return self.token if self.subscription_token is None else self.subscription_token
+
+
+class LaneConfig(_Section):
+    """`[lanes.<name>]`: partitions of their own for some namespaces."""
+
+    partitions: int = Field(
+        4, ge=1, le=64, description="fixed once made; the most workers the lane can use"
+    )
+
+
+class ChannelOptions(_Section):
+    """What clients may do in a namespace's channels, and what the channels keep."""
+
+    lane: str = Field("main", description="the lane its publications travel in")
+    reply: Literal["settled", "queued"] = Field(
+        "settled", description="answer a publish once it is in the log, or once it is queued"
+    )
+    history_size: int = Field(0, ge=0, le=100_000, description="publications kept a channel")
+    history_ttl: Seconds = Field(
+        0.0, ge=0, le=30 * 86400, description="seconds a publication is kept"
+    )
+    force_positioning: bool = Field(False, description="every subscription keeps its position")
+    allow_positioning: bool = Field(False, description="a client may ask for that")
+    force_recovery: bool = Field(
+        False, description="every subscription gets what it missed when it comes back"
+    )
+    allow_recovery: bool = Field(False, description="a client may ask for that")
+    allow_subscribe_for_client: bool = Field(False, description="without a subscription token")
+    allow_subscribe_for_anonymous: bool = Field(False, description="the same without a user")
+    allow_publish_for_client: bool = False
+    allow_publish_for_subscriber: bool = False
+    allow_publish_for_anonymous: bool = Field(
+        False, description="lets the two above hold without a user"
+    )
+    allow_history_for_client: bool = False
+    allow_history_for_subscriber: bool = False
+    allow_history_for_anonymous: bool = Field(
+        False, description="lets the two above hold without a user"
+    )
+    allow_user_limited_channels: bool = Field(False, description="names such as thread#42,43")
+    channel_regex: str = Field(
+        "", max_length=500, description="the part after the namespace must match it wholly"
+    )
+
+    @field_validator("channel_regex")
+    @classmethod
+    def _is_regex(cls, pattern: str) -> str:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+        return pattern
+
+    @model_validator(mode="after")
+    def _history_is_whole(self) -> ChannelOptions:
+        if bool(self.history_size) != bool(self.history_ttl):
+            raise ValueError("history needs both history_size and history_ttl")
+        if (self.force_recovery or self.allow_recovery) and not self.has_history:
+            raise ValueError("recovery needs history: set history_size and history_ttl")
+        return self
+
+    @property
+    def has_history(self) -> bool:
+        """Whether the channels keep publications."""
+        return self.history_size > 0 and self.history_ttl > 0
+
+
+class NamespaceConfig(ChannelOptions):
+    """`[[namespace]]`: options of the channels called `name:…`."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+
+
+class ChannelConfig(_Section):
+    """`[channel]`: what concerns all channels together."""
+
+    history_meta_ttl: Seconds = Field(
+        3600.0, ge=60, le=365 * 86400, description="seconds an idle channel's position is known"
+    )
+    history_max_bytes: Bytes = Field(
+        256 * MIB, ge=MIB, description="bytes of all histories a front process holds"
+    )
+    catch_up_seconds: Seconds = Field(
+        30.0, ge=1, le=3600, description="seconds of reading the log before a front is ready"
+    )
+    unknown_namespace: Literal["refuse", "without_namespace"] = Field(
+        "refuse", description="a name with an unknown namespace: error 102, or as if without one"
+    )
+
+
+# ---- what must fit together
+
+Options = TypeVar("Options", bound=ChannelOptions)
+
+
+def _fit(options: Options, info: ValidationInfo) -> Options:
+    """Check a namespace against the sections before it; those that are wrong are not there.
+
+    Raises:
+        ValidationError: with a problem for each setting that does not fit.
+    """
+    lanes, channel = info.data.get("lanes"), info.data.get("channel")
+    problems = []
+    if lanes is not None and options.lane not in lanes:
+        problems.append(_problem("lane", f'there is no lane "{options.lane}"'))
+    if channel is not None and options.history_ttl > channel.history_meta_ttl:
+        problems.append(_problem("history_ttl", "longer than channel.history_meta_ttl"))
+    if problems:
+        raise ValidationError.from_exception_data("namespace", problems)
+    return options
+
+
+def _problem(where: str | int, sentence: str) -> InitErrorDetails:
+    error = PydanticCustomError("does_not_fit", "{sentence}", {"sentence": sentence})
+    return InitErrorDetails(type=error, loc=(where,), input=None)
+
+
+class Config(_Section):
+    """All settings. `lanes` and `channel` stand before what is checked against them."""
+
+    rabbitmq: RabbitConfig = RabbitConfig()
+    front: FrontConfig = FrontConfig()
+    worker: WorkerConfig = WorkerConfig()
+    log: LogConfig = LogConfig()
+    client: ClientConfig = ClientConfig()
+    channel: ChannelConfig = ChannelConfig()
+    lanes: dict[str, LaneConfig] = Field(default_factory=lambda: {"main": LaneConfig()})
+    without_namespace: Annotated[ChannelOptions, AfterValidator(_fit)] = ChannelOptions()
+    namespace: tuple[Annotated[NamespaceConfig, AfterValidator(_fit)], ...] = ()
+
+    @field_validator("lanes")
+    @classmethod
+    def _has_main(cls, lanes: dict[str, LaneConfig]) -> dict[str, LaneConfig]:
+        if not all(re.fullmatch(r"[a-z0-9_-]{1,32}", name) for name in lanes):
+            raise ValueError("a lane's name is 1 to 32 of a-z, 0-9, _ and -")
+        return {"main": LaneConfig()} | lanes
+
+    @field_validator("namespace")
+    @classmethod
+    def _are_distinct(cls, namespaces: tuple[NamespaceConfig, ...]) -> tuple[NamespaceConfig, ...]:
+        times = Counter(namespace.name for namespace in namespaces)
+        first = {namespace.name: at for at, namespace in reversed(list(enumerate(namespaces)))}
+        problems = [
+            _problem(first[name], "configured twice") for name, count in times.items() if count > 1
+        ]
+        if problems:
+            raise ValidationError.from_exception_data("namespace", problems)
+        return namespaces
+
+    @property
+    def longest_history_ttl(self) -> float:
+        """Seconds for which some channel's publications may be asked for."""
+        return max(options.history_ttl for options in (self.without_namespace, *self.namespace))

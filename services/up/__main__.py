@@ -1,0 +1,136 @@
+"""Runs the whole of Forebay on this machine: `make up`.
+
+Reading down is starting, reading up is stopping: the front first, then the worker, the broker last.
+"""
+
+import asyncio
+import fcntl
+import os
+import signal
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from broker.local.files import ADMIN_USER
+from broker.local.install import MayNotInstall
+from broker.local.node import NodeFailed
+from broker.local.ports import find_owner, is_listening
+from services.config import Config, describe_openings, development_config
+from services.failing import CannotStart, run_to_exit_code
+from services.up.broker import UpBroker, open_broker
+from services.up.child import Child, ChildCannotStart, running
+from services.up.say import say
+
+DIRECTORY = Path(".rabbitmq")
+FRONT = ("-m", "services.front", "--development")
+WORKER = ("-m", "services.worker", "--development")
+# A fresh front reads the log for up to `catch_up_seconds` (30) before it is ready.
+FRONT_READY_SECONDS = 60.0
+WORKER_STOP_SECONDS = 15.0
+# What else than every command's failures a person is told in a sentence.
+EXPECTED = (ChildCannotStart, MayNotInstall, NodeFailed)
+
+
+async def run(config: Config, directory: Path) -> None:
+    """Bring everything up and keep it up.
+
+    Cancelling: everything that was started is stopped, in order.
+    """
+    base = f"http://{config.front.host}:{config.front.port}"
+    async with open_broker(config, directory) as broker:
+        worker = Child("worker", WORKER, _environment(broker.worker_urls), WORKER_STOP_SECONDS)
+        front_stop_seconds = config.front.drain_seconds + 10
+        front = Child("front", FRONT, _environment(broker.front_urls), front_stop_seconds)
+        async with running(worker), running(front):
+            await _wait_until_ready(f"{base}/health/ready")
+            _announce(config, broker, base)
+            await asyncio.Event().wait()
+
+
+def _environment(urls: tuple[str, ...]) -> dict[str, str]:
+    environment = {name: value for name, value in os.environ.items() if name != "FOREBAY_AMQP_URL"}
+    return {**environment, "FOREBAY_RABBITMQ__URL": ",".join(urls)}
+
+
+async def _wait_until_ready(url: str) -> None:
+    deadline = time.monotonic() + FRONT_READY_SECONDS
+    while not await asyncio.to_thread(_answers, url):
+        if time.monotonic() > deadline:
+            raise CannotStart(f"the front is not ready after {FRONT_READY_SECONDS:g} s")
+        await asyncio.sleep(0.2)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:
+            return bool(response.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _announce(config: Config, broker: UpBroker, base: str) -> None:
+    say("ready")
+    for sentence in describe_openings(config):
+        say(f"  open for development: {sentence}")
+    say(f"  clients connect to   {base.replace('http', 'ws', 1)}/connection/websocket")
+    say(f"  health               {base}/health")
+    if broker.management_url:
+        say(f"  RabbitMQ management  {broker.management_url}")
+        say(f"                       user {ADMIN_USER}, password {broker.admin_password}")
+    say("  Ctrl-C stops it all")
+
+
+@contextmanager
+def _only_one(directory: Path) -> Iterator[None]:
+    """Hold the folder: two nodes on the same data would destroy it."""
+    directory.mkdir(mode=0o700, exist_ok=True)
+    with (directory / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise CannotStart(f"it is up already, as process {lock.read().strip()}") from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def _check_front_port(port: int) -> None:
+    if port and is_listening(port):
+        owner = find_owner(port) or "another process"
+        raise CannotStart(
+            f"port {port} is in use by {owner}; stop it, or set FOREBAY_FRONT__PORT to another"
+        )
+
+
+async def _run_until_told(config: Config, directory: Path) -> None:
+    """Run until SIGINT or SIGTERM, each of which is a way to say that it is enough."""
+    loop = asyncio.get_running_loop()
+    working = asyncio.ensure_future(run(config, directory))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, working.cancel)
+    try:
+        await working
+    except asyncio.CancelledError:
+        say("stopped")
+
+
+def main() -> int:
+    """Run `make up`; answers the exit code."""
+    return run_to_exit_code(_up, also_expected=EXPECTED)
+
+
+def _up() -> None:
+    config = development_config()
+    with _only_one(DIRECTORY):
+        _check_front_port(config.front.port)
+        asyncio.run(_run_until_told(config, DIRECTORY.resolve()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,129 @@
+// What the scenarios share: clients of the unmodified SDK, tokens, waiting for events, and a
+// balancer whose connections can be cut and sent to another front.
+
+import { createHmac, randomUUID } from 'node:crypto';
+import { createServer, connect as openSocket } from 'node:net';
+import { Centrifuge } from 'centrifuge';
+import WebSocket from 'ws';
+
+export const fronts = process.env.FRONT_URLS.split(' ');
+
+const SECRET = process.env.TOKEN_SECRET;
+const PATIENCE_MS = 10_000;
+
+/** A channel nobody has used before. */
+export function freshChannel(namespace = 'open') {
+  return `${namespace}:${randomUUID()}`;
+}
+
+/** A connection token, signed here so that nothing of the server's takes part in making it. */
+export function makeToken(claims, secret = SECRET) {
+  const encode = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const signed = `${encode({ alg: 'HS256', typ: 'JWT' })}.${encode(claims)}`;
+  return `${signed}.${createHmac('sha256', secret).update(signed).digest('base64url')}`;
+}
+
+/** Seconds since 1970, so many from now. */
+export function inSeconds(seconds) {
+  return Math.floor(Date.now() / 1000) + seconds;
+}
+
+/** A client that is disconnected when the test ends. `test` is the test's context. */
+export function makeClient(test, url = fronts[0], options = {}) {
+  const client = new Centrifuge(url, {
+    websocket: WebSocket,
+    minReconnectDelay: 50,
+    maxReconnectDelay: 500,
+    ...options,
+  });
+  test.after(() => client.disconnect());
+  return client;
+}
+
+/** A client that has connected. */
+export async function connectedClient(test, url = fronts[0], options = {}) {
+  const client = makeClient(test, url, options);
+  const connected = nextEvent(client, 'connected');
+  client.connect();
+  await connected;
+  return client;
+}
+
+/** The next such event's context. */
+export function nextEvent(emitter, name) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`no "${name}" in time`)), PATIENCE_MS);
+    emitter.once(name, (context) => {
+      clearTimeout(timer);
+      resolve(context);
+    });
+  });
+}
+
+/** Follows a channel: the subscription, what it has received, and a way to wait for more. */
+export async function follow(client, channel, options = {}) {
+  const subscription = client.newSubscription(channel, options);
+  const publications = [];
+  subscription.on('publication', (publication) => publications.push(publication));
+  const subscribed = nextEvent(subscription, 'subscribed');
+  subscription.subscribe();
+  const context = await subscribed;
+  const until = async (count) => {
+    while (publications.length < count) {
+      await nextEvent(subscription, 'publication');
+    }
+    return publications;
+  };
+  return { subscription, publications, context, until };
+}
+
+/** A WebSocket class for the SDK's option of that name, whose connections can be dropped. */
+export function droppable() {
+  const opened = [];
+  class DroppableWebSocket extends WebSocket {
+    constructor(...parameters) {
+      super(...parameters);
+      opened.push(this);
+    }
+  }
+  return { websocket: DroppableWebSocket, drop: () => opened.at(-1).terminate() };
+}
+
+/** What stands before several fronts: one URL, and connections that go to the front of the hour. */
+export async function startBalancer(test, firstUrl) {
+  let target = new URL(firstUrl);
+  const sockets = new Set();
+  const server = createServer((inner) => {
+    const outer = openSocket(Number(target.port), target.hostname);
+    for (const [socket, other] of [[inner, outer], [outer, inner]]) {
+      sockets.add(socket);
+      socket.on('error', () => other.destroy());
+      socket.on('close', () => {
+        sockets.delete(socket);
+        other.destroy();
+      });
+      socket.pipe(other);
+    }
+  });
+  const cut = () => {
+    for (const socket of sockets) {
+      socket.destroy();
+    }
+  };
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  test.after(() => {
+    server.close();
+    cut();
+  });
+  return {
+    url: `ws://127.0.0.1:${server.address().port}${target.pathname}`,
+    moveTo: (url) => {
+      target = new URL(url);
+      cut();
+    },
+  };
+}
+
+/** Only what the scenarios compare. */
+export const dataOf = (publications) => publications.map(({ data }) => data);
+export const offsetsOf = (publications) => publications.map(({ offset }) => offset);

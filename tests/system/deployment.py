@@ -1,0 +1,246 @@
+"""Fronts and workers on a RabbitMQ node, as a deployment runs them: each a process of its own.
+
+    async with deployed(tmp_path, Access.of_admin(node), prefix="t1.") as deployment:
+        ... deployment.front_urls ...
+
+Rules: one config file for all, so that they agree; what differs (user, port) is a variable.
+"""
+
+import asyncio
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from broker.local.files import VHOST
+from broker.local.node import LocalNode
+from broker.local.ports import HOST, find_free
+from broker.rabbitmq import apply_topology
+from broker.rabbitmq.users import apply_users
+from tests.system.connection import ConnectionLost, connected
+from tests.system.process import ServerProcess
+
+LANES = {"main": 4}
+TOKEN_SECRET = "a secret of the tests, long enough for HS256"
+READY_SECONDS = 30.0
+POLL_SECONDS = 0.05
+
+# Channels enough that each of four partitions has some.
+WARM_UP_CHANNELS = [f"open:warm-up-{number}" for number in range(16)]
+
+CONFIG = f"""
+[rabbitmq]
+prefix = "{{prefix}}"
+
+[front]
+host = "{HOST}"
+drain_seconds = 1
+
+[client]
+allow_anonymous_connect_without_token = true
+recovery_max_publication_limit = 10000
+
+[client.token]
+hmac_secret_key = "{TOKEN_SECRET}"
+
+# Anybody may do anything, and nothing is forgotten.
+[[namespace]]
+name = "open"
+history_size = 10000
+history_ttl = "10m"
+force_recovery = true
+allow_subscribe_for_client = true
+allow_subscribe_for_anonymous = true
+allow_publish_for_client = true
+allow_publish_for_anonymous = true
+allow_history_for_client = true
+allow_history_for_anonymous = true
+
+# Only people with a token, and only a little is kept.
+[[namespace]]
+name = "members"
+history_size = 5
+history_ttl = "10m"
+force_recovery = true
+allow_subscribe_for_client = true
+allow_publish_for_subscriber = true
+allow_history_for_subscriber = true
+
+# Nothing is kept.
+[[namespace]]
+name = "fleeting"
+allow_subscribe_for_client = true
+allow_subscribe_for_anonymous = true
+allow_publish_for_client = true
+allow_publish_for_anonymous = true
+allow_history_for_client = true
+allow_history_for_anonymous = true
+"""
+
+
+@dataclass(frozen=True)
+class Access:
+    """Who connects to RabbitMQ as whom: AMQP URLs."""
+
+    admin: str
+    front: str
+    worker: str
+
+    @classmethod
+    def of_admin(cls, node: LocalNode) -> "Access":
+        """Everybody is the administrator: on a node that several deployments share."""
+        return cls(node.amqp_url, node.amqp_url, node.amqp_url)
+
+    @classmethod
+    def of_roles(cls, node: LocalNode, prefix: str) -> "Access":
+        """Each process is its role's own user, with the least privileges; makes these users."""
+        management = node.management_url.replace(
+            "http://", f"http://{node.admin_user}:{node.admin_password}@"
+        )
+        apply_users(management, VHOST, prefix, {"front": "front-1", "worker": "worker-1"})
+        return cls(
+            node.amqp_url,
+            node.amqp_url_for("front", "front-1"),
+            node.amqp_url_for("worker", "worker-1"),
+        )
+
+
+class NotReady(Exception):
+    """A process ended or hung while it started; the text has the end of its log."""
+
+
+@dataclass
+class Front:
+    """A front process and where it listens."""
+
+    process: ServerProcess
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Where clients open their WebSockets."""
+        return f"ws://{HOST}:{self.port}/connection/websocket"
+
+    def health_url(self, path: str = "/health/ready") -> str:
+        """Where the front tells how it is."""
+        return f"http://{HOST}:{self.port}{path}"
+
+
+@dataclass
+class Deployment:
+    """Running processes; `deployed` makes one."""
+
+    fronts: list[Front] = field(default_factory=list)
+    workers: list[ServerProcess] = field(default_factory=list)
+
+    @property
+    def processes(self) -> list[ServerProcess]:
+        """All of them."""
+        return [*(front.process for front in self.fronts), *self.workers]
+
+    @property
+    def front_urls(self) -> list[str]:
+        """Where clients connect."""
+        return [front.url for front in self.fronts]
+
+    def log_sections(self) -> list[tuple[str, str]]:
+        """Titles and ends of all logs, for a test's report."""
+        return [(f"log of {process.name}", process.tail()) for process in self.processes]
+
+    async def until_ready(self, front: Front) -> None:
+        """Wait until the front says that it is ready.
+
+        Raises:
+            NotReady: a process ended, or it did not say so in time.
+        """
+        await self._until(
+            lambda: asyncio.to_thread(_answers_ok, front.health_url()),
+            f"{front.process.name} is not ready",
+        )
+
+    async def until_publishing(self, front: Front) -> None:
+        """Wait until the front has publications settled in every partition.
+
+        Raises:
+            NotReady: a process ended, or that did not happen in time.
+        """
+        await self._until(
+            lambda: _publishes_everywhere(front.url),
+            f"publishes by {front.process.name} are not settled",
+        )
+
+    async def _until(self, claim: Callable[[], Awaitable[bool]], complaint: str) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        while not await claim():
+            ended = [process.name for process in self.processes if not process.is_running]
+            if ended or time.monotonic() > deadline:
+                logs = "\n".join(f"--- {title}\n{text}" for title, text in self.log_sections())
+                raise NotReady(f"{complaint}; ended: {ended or 'none'}\n{logs}")
+            await asyncio.sleep(POLL_SECONDS)
+
+
+@asynccontextmanager
+async def deployed(
+    directory: Path, access: Access, *, prefix: str, fronts: int = 2, workers: int = 2
+) -> AsyncIterator[Deployment]:
+    """Run fronts and workers until the context ends; on entering, all of them work.
+
+    Raises:
+        NotReady: a process ended or hung while it started.
+    """
+    await apply_topology([access.admin], prefix=prefix, lanes=LANES)
+    config = directory / "forebay.toml"
+    config.write_text(CONFIG.format(prefix=prefix))
+    deployment = Deployment()
+    for number in range(workers):
+        settings = {"FOREBAY_CONFIG": str(config), "FOREBAY_RABBITMQ__URL": access.worker}
+        name = f"worker-{number}"
+        deployment.workers.append(ServerProcess(name, "services.worker", settings, directory))
+    for number, port in enumerate(find_free(fronts)):
+        settings = {
+            "FOREBAY_CONFIG": str(config),
+            "FOREBAY_RABBITMQ__URL": access.front,
+            "FOREBAY_FRONT__PORT": str(port),
+        }
+        process = ServerProcess(f"front-{number}", "services.front", settings, directory)
+        deployment.fronts.append(Front(process, port))
+    try:
+        for process in deployment.processes:
+            process.start()
+        for front in deployment.fronts:
+            await deployment.until_ready(front)
+            await deployment.until_publishing(front)
+        yield deployment
+    finally:
+        for process in deployment.processes:
+            process.kill9()
+
+
+def _answers_ok(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1) as response:
+            return bool(response.status == 200)
+    except OSError:  # refused, or an HTTP error, which is one too
+        return False
+
+
+async def _publishes_everywhere(url: str) -> bool:
+    try:
+        async with asyncio.timeout(10), connected(url) as connection:
+            await connection.send(
+                *(
+                    {"id": command_id, "publish": {"channel": channel, "data": {}}}
+                    for command_id, channel in enumerate(WARM_UP_CHANNELS, 2)
+                )
+            )
+            answered = 0
+            while answered < len(WARM_UP_CHANNELS):
+                for reply in await connection.receive():
+                    if "publish" not in reply:
+                        return False
+                    answered += 1
+    except (ConnectionLost, TimeoutError):
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""What `broker/` does without a broker, or on the embedded one."""
