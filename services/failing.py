@@ -10,7 +10,7 @@ Not here: the failures themselves (each beside what raises it), exit codes of a 
 import sys
 from collections.abc import Callable, Iterator
 
-from broker.errors import BrokerUnavailable, TopologyProblem
+from broker.errors import BrokerUnavailable, StreamEmpty, TopologyProblem
 from services.auth import TokenInvalid
 from services.config import ConfigError
 
@@ -68,6 +68,8 @@ def _causes(failure: BaseException) -> Iterator[BaseException]:
 def _lines(cause: BaseException) -> list[str]:
     if isinstance(cause, ConfigError):
         return list(cause.problems)
+    if isinstance(cause, StreamEmpty):
+        return [f"{cause}. Run 'forebay topology apply' as an administrator"]
     if isinstance(cause, BrokerUnavailable):
         return [
             f"RabbitMQ cannot be reached: {cause}. Check that it is running, and rabbitmq.url"

@@ -1,12 +1,8 @@
-"""Options that several commands have, and the settings that they lead to."""
+"""Options that several commands have."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 with_config = click.option(
     "--config",

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import click
@@ -57,11 +58,7 @@ def _apply(urls: Sequence[str], management_url: str | None, config_file: Path | 
             " FOREBAY_WORKER_PASSWORD, FOREBAY_BACKEND_PASSWORD."
         )
     rabbit = config.rabbitmq
-    limits = TopologyLimits(
-        inbound_max_bytes=rabbit.inbound_max_bytes,
-        log_max_bytes=rabbit.log_max_bytes,
-        log_max_age_seconds=int(rabbit.log_max_age),
-    )
+    limits = TopologyLimits(**_limits(rabbit))
     lanes = {name: lane.partitions for name, lane in config.lanes.items()}
     asyncio.run(apply_topology(urls, prefix=rabbit.prefix, lanes=lanes, limits=limits))
     partitions = ", ".join(f"{name} with {count}" for name, count in lanes.items())
@@ -87,11 +84,7 @@ def _show(config_file: Path | None) -> None:
 
     config = load_config(config_file)
     rabbit, names = config.rabbitmq, Names(config.rabbitmq.prefix)
-    limits = TopologyLimits(
-        inbound_max_bytes=rabbit.inbound_max_bytes,
-        log_max_bytes=rabbit.log_max_bytes,
-        log_max_age_seconds=int(rabbit.log_max_age),
-    )
+    limits = TopologyLimits(**_limits(rabbit))
     lanes = {name: lane.partitions for name, lane in config.lanes.items()}
     rows = [("NAME", "KIND", "ARGUMENTS")]
     rows += [(names.exchange(role), f"{kind} exchange", "") for role, kind in EXCHANGES.items()]
@@ -116,6 +109,15 @@ def _show(config_file: Path | None) -> None:
     )
 
 
+def _limits(rabbit: Any) -> dict[str, int]:
+    """What the section `[rabbitmq]` says of `TopologyLimits`."""
+    return {
+        "inbound_max_bytes": rabbit.inbound_max_bytes,
+        "log_max_bytes": rabbit.log_max_bytes,
+        "log_max_age_seconds": int(rabbit.log_max_age),
+    }
+
+
 def _kind(arguments: Mapping[str, object]) -> str:
     kind = arguments.get("x-queue-type", "classic")
     return "stream" if kind == "stream" else f"{kind} queue"
@@ -134,7 +136,8 @@ def table(rows: Iterable[tuple[str, ...]]) -> str:
     rows = list(rows)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
     )
     return "\n".join(line.rstrip() for line in lines)
 

@@ -32,6 +32,8 @@ class Parts:
     wheel: Wheel
     flusher: Flusher
     measures: Measures
+    monotonic: Callable[[], float]
+    """Seconds since some moment, for what happens often: the wheel's clock without the way to it."""
     wall_clock: Callable[[], float]
     """Unix time in seconds, which tokens speak of."""
     jitter: Callable[[float, float], float]

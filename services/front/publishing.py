@@ -36,7 +36,7 @@ class Awaited:
         self._command_id = command_id
         self._channel = channel
         self._is_answered_when_queued = is_answered_when_queued
-        self._offered = session.parts.wheel.now_seconds
+        self._offered = session.parts.monotonic()
 
     def confirmed(self) -> None:
         """The pool has the entry safe."""
@@ -62,9 +62,7 @@ class Awaited:
     def _succeed(self) -> None:
         session = self._session
         session.unanswered -= 1
-        session.parts.measures.publish_seconds.observe(
-            session.parts.wheel.now_seconds - self._offered
-        )
+        session.parts.measures.publish_seconds.observe(session.parts.monotonic() - self._offered)
         if session.state is not State.CLOSED:
             session.say(encode_reply(self._command_id, _PUBLISHED))
         self._command_id = 0

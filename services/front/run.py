@@ -10,14 +10,14 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 import structlog
 
-from broker.clock import SystemClock
+from broker.clock import Clock, SystemClock
 from broker.interface import Broker
 from broker.producer import ANSWER_SECONDS, Producer
 from services.front.addresses import Addresses
@@ -50,9 +50,9 @@ async def run_front(
 
     Cancelling: as if the process had died.
     """
-    fanout, parts = _assemble(config, broker)
+    fanout, parts = assemble(config, broker)
     async with (
-        _running(parts, fanout),
+        running(parts, fanout),
         listening(build_app(parts), sockets, config.front.backlog) as accepting,
     ):
         _log.info("listening", addresses=describe_addresses(sockets), version=parts.version)
@@ -66,7 +66,16 @@ async def run_front(
                 await parts.producer.drain()
 
 
-def _assemble(config: Config, broker: Broker) -> tuple[Fanout, Parts]:
+def assemble(
+    config: Config,
+    broker: Broker,
+    *,
+    clock: Clock | None = None,
+    wall_clock: Callable[[], float] = time.time,
+    jitter: Callable[[float, float], float] = random.uniform,
+) -> tuple[Fanout, Parts]:
+    """Make a front's parts; nothing of it runs yet. Needs a running loop."""
+    clock = clock or SystemClock()
     permissions = Permissions(config)
     measures = Measures()
     hub = Hub()
@@ -81,17 +90,18 @@ def _assemble(config: Config, broker: Broker) -> tuple[Fanout, Parts]:
         hub=hub,
         producer=producer,
         sessions=Sessions(config.client.connection_limit),
-        wheel=Wheel(SystemClock()),
+        wheel=Wheel(clock),
+        monotonic=time.monotonic if isinstance(clock, SystemClock) else clock.monotonic,
         flusher=Flusher(),
         measures=measures,
-        wall_clock=time.time,
-        jitter=random.uniform,
+        wall_clock=wall_clock,
+        jitter=jitter,
         version=_version(),
     )
 
 
 @asynccontextmanager
-async def _running(parts: Parts, fanout: Fanout) -> AsyncIterator[None]:
+async def running(parts: Parts, fanout: Fanout) -> AsyncIterator[None]:
     """Keep everything going that a front does by itself.
 
     Raises:

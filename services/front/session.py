@@ -170,7 +170,9 @@ class Session:
         if self.state is State.CLOSED:
             return
         self.parts.measures.disconnects.add(why.code)
-        _log.info(
+        # A drain is one event, not one for each session.
+        log = _log.debug if why is Disconnect.SHUTDOWN else _log.info
+        log(
             "session ended by the server",
             code=why.code,
             reason=why.text,

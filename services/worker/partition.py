@@ -82,6 +82,7 @@ class PartitionWorker:
         self._last_counted: StoredRecord | None = None
         self._arrived: deque[Delivery] = deque()
         self._news = asyncio.Event()
+        self._redelivered = 0
         self._is_leaving = False
         self._reader = LogReader(
             broker,
@@ -174,9 +175,7 @@ class PartitionWorker:
         while True:
             deliveries = await intake.take()
             redelivered = sum(delivery.is_redelivered for delivery in deliveries)
-            if redelivered:
-                self._counters.deliveries_redelivered += redelivered
-                _log.info("redelivered", partition=self._partition.name, deliveries=redelivered)
+            self._redelivered += redelivered
             self._arrived.extend(deliveries)
             self._news.set()
 
@@ -194,6 +193,7 @@ class PartitionWorker:
             if claim.is_lost:
                 raise ClaimLost("the log shows that the partition is somebody else's")
             held += self._decide_arrived(held)
+            self._tell_redelivered()
             if not held:
                 await self._wait_for_news(claim)
                 continue
@@ -221,6 +221,13 @@ class PartitionWorker:
         except TimeoutError:
             await claim.fence(self._reader.view)
             self._write_snapshot()
+
+    def _tell_redelivered(self) -> None:
+        """Say how many deliveries somebody else had, or we before: once for those of a moment."""
+        if self._redelivered:
+            _log.info("redelivered", partition=self._partition.name, deliveries=self._redelivered)
+            self._counters.deliveries_redelivered += self._redelivered
+            self._redelivered = 0
 
     def _decide_arrived(self, held: list[_Held]) -> list[_Held]:
         """Decode and decide what fits into a record beside what is held already."""
