@@ -3,9 +3,11 @@
 publisher -> quorum queue -> worker -> stream -> reader, bodies of 200 bytes, persistent and
 confirmed at both hops, 200 publications between publisher and reader.
 
-A process each for publisher (this one), worker and reader: the fastest of what was tried on two
-cores. Publisher and reader in one process: 5 to 20 % slower; all in one: half as fast; a publisher
-that only waits for its own confirms: it takes the worker's CPU, a third slower.
+A process each for publisher (this one), worker and reader. Four layouts in turns, three rounds of
+4 s on two cores, publications a second: this one 1,278 to 1,464; all in one process 898 to 1,398,
+so no clear difference; publisher and reader in one process 1,073 to 1,152; three processes with a
+publisher that waits only for its own confirms 584 to 1,468, unsteady because it can take the
+worker's CPU. Each fills the machine. Its speed changes: at other times this one made up to 1,892.
 
     python -m bench.baseline worker AMQP_URL      # one role, as `run_baseline` starts it
 """

@@ -2,8 +2,8 @@
 
 A client is set up with parsed replies. Then it is handed over to a counter, which finds replies
 and publications in the raw bytes of each read without looking at frames at all: bodies are ours
-and hold none of the marks that are counted. Both together cost some 2 us a publication, mostly the
-kernel's reads and writes.
+and hold none of the marks that are counted. Publish, reply and delivery together were 3.4 us of
+CPU with 100 publishers x 10, and 13.7 us with 1,000 x 1, where each has its own read and write.
 
 Not here: what to measure (throughput.py, latency.py, fanout.py), frames (websocket.py).
 """

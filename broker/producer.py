@@ -190,8 +190,9 @@ class Producer:
             return
         for index, outcome in enumerate(outcomes.outcomes, outcomes.first):
             member = flight.members[index]
-            flight.answered += 1
+            # A log that is read anew tells again what it has told.
             if member.waiter is not None:
+                flight.answered += 1
                 member.waiter.settled(outcome)
                 member.waiter = None
         if flight.answered >= len(flight.members):

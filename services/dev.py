@@ -21,6 +21,7 @@ from services.front.run import run_front
 from services.lifecycle import run_loop, stop_requested
 from services.logs import configure_logs
 from services.worker.app import run_worker
+from services.worker.counting import WorkerCounters
 
 _log = structlog.get_logger(__name__)
 
@@ -42,7 +43,7 @@ async def serve(config: Config) -> None:
         for sentence in describe_openings(config):
             _log.info("open for development", what=sentence)
         worker_stop = asyncio.Event()
-        tasks.create_task(run_worker(config, for_worker, worker_stop))
+        tasks.create_task(run_worker(config, for_worker, worker_stop, WorkerCounters()))
         try:
             await run_front(config, for_front, sockets, stop)
         finally:
@@ -65,7 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.port is not None:
             front = config.front.model_copy(update={"port": options.port})
             config = config.model_copy(update={"front": front})
-        configure_logs(logging.WARNING if options.quiet else logging.INFO)
+        level = logging.WARNING if options.quiet else config.logging.level_number
+        configure_logs(level, is_terminal=config.logging.is_for_terminal)
         run_loop(serve(config))
 
     return run_to_exit_code(run)

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable, Iterator
 
 from broker.errors import BrokerUnavailable, StreamEmpty, TopologyProblem
-from services.auth import TokenInvalid
 from services.config import ConfigError
 
 CANNOT_START = 2
@@ -29,7 +28,6 @@ EXPECTED: tuple[type[Exception], ...] = (
     BrokerUnavailable,
     CannotStart,
     ConfigError,
-    TokenInvalid,
     TopologyProblem,
 )
 
@@ -71,8 +69,9 @@ def _lines(cause: BaseException) -> list[str]:
     if isinstance(cause, StreamEmpty):
         return [f"{cause}. Run 'forebay topology apply' as an administrator"]
     if isinstance(cause, BrokerUnavailable):
+        reason = str(cause).rstrip(": ")
         return [
-            f"RabbitMQ cannot be reached: {cause}. Check that it is running, and rabbitmq.url"
+            f"RabbitMQ cannot be reached: {reason}. Check that it is running, and rabbitmq.url"
             " (FOREBAY_RABBITMQ__URL)"
         ]
     return [str(cause)]

@@ -36,7 +36,7 @@ class _Settling(NamedTuple):
 
     producer: str
     number: int
-    index: int
+    place: int
     outcome: Outcome
     payload: bytes | None
 
@@ -95,7 +95,7 @@ def _settlings(settled: Settled) -> Iterator[_Settling]:
 
 
 def _outcome_line(settling: _Settling) -> str:
-    parts = [f"{_escaped(settling.producer)}/{settling.number}/{settling.index}"]
+    parts = [f"{_escaped(settling.producer)}/{settling.number}/{settling.place}"]
     match settling.outcome:
         case Published(channel, _, offset, payload_bytes, sender):
             parts += ["published", _escaped(channel)]
@@ -112,7 +112,7 @@ def _outcome_line(settling: _Settling) -> str:
 
 def _outcome_row(settling: _Settling, *, with_payload: bool) -> dict[str, Any]:
     row: dict[str, Any] = {"producer": settling.producer, "number": settling.number}
-    row["index"] = settling.index
+    row["index"] = settling.place
     match settling.outcome:
         case Published(channel, period, offset, payload_bytes, sender):
             row |= {"outcome": "published", "channel": channel, "period": period}

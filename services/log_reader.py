@@ -208,7 +208,7 @@ class LogReader:
             self._check(record)
         change = self.view.fold(stored.position, record)
         if change.judgement is Judgement.MISSED:
-            raise ContinuityLost(Loss.REWRITTEN, self.view.ledger.head)
+            raise ContinuityLost(Loss.OVERTAKEN, self.view.ledger.head)
         self._notice_new_epoch()
         self._listener.folded(stored, record, change)
 

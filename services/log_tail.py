@@ -6,7 +6,7 @@ Not here: how a record looks (`log_lines`), reading a log to live by it (`log_re
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 
 from broker.errors import BrokerUnavailable, UndecodableBody
@@ -20,7 +20,8 @@ from services.view.ledger import Ledger
 
 # A record that ends the log may be in one chunk with some after it; they come right behind it.
 _LINGER_SECONDS = 0.5
-# How long records that are there may take to come; measured: a tenth of a second on a busy node.
+# How long records that are there may take to come. Shorter would take a slow broker for the end;
+# longer only delays the answer that there is nothing as late as what was asked for.
 _SILENCE_SECONDS = 5.0
 
 LAST = "last"
@@ -48,7 +49,7 @@ def read_start(text: str, now_seconds: float) -> Position | Since | str:
 
 async def tail(
     log: Stream, partition: Partition, start: Position | Since | str, *, is_endless: bool
-) -> AsyncIterator[ReadRecord]:
+) -> AsyncGenerator[ReadRecord, None]:
     """Give the records from `start` on: those that are there, or, endless, also what is to come.
 
     Raises:

@@ -10,7 +10,9 @@ Not here: what is counted (`services.front.measures` and the like), where it is 
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
+from prometheus_client import start_http_server
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -117,6 +119,27 @@ class _Measures(Collector):
     def collect(self) -> Iterator[Metric]:
         for measure in self._measures:
             yield measure.family()
+
+
+@contextmanager
+def serving_metrics(host: str, port: int, measures: Sequence[Measure]) -> Iterator[None]:
+    """Answer `GET /metrics` on a port of its own, from a thread of its own; port 0 for not at all.
+
+    Raises:
+        OSError: the port cannot be had.
+    """
+    if not port:
+        yield
+        return
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Measures(measures))
+    server, thread = start_http_server(port, host, registry)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def render_metrics(measures: Sequence[Measure]) -> bytes:

@@ -15,7 +15,7 @@ Not here: verifying tokens (`auth`), what a refusal is logged with, limits.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from services.settings import ChannelOptions, Config
 from services.wire.channel import NAMESPACE_BOUNDARY, PRIVATE_PREFIX, Channel
@@ -23,18 +23,16 @@ from services.wire.command import SubscribeRequest
 from services.wire.errors import ErrorCode
 
 
-@dataclass(frozen=True, slots=True)
-class Who:
+class Who(NamedTuple):
     """The client who asks, and how it stands to the channel."""
 
     user: str
     is_subscribed: bool = False
-    # A valid token for exactly this subscription came with the request.
     has_token: bool = False
+    """Whether a valid token for exactly this subscription came with the request."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tracking:
+class Tracking(NamedTuple):
     """What a subscription keeps track of."""
 
     is_positioned: bool

@@ -99,7 +99,10 @@ class FrontConfig(_Section):
     )
     internal_host: str = Field("localhost", min_length=1, description="address of internal_port")
     internal_port: int = Field(
-        0, ge=0, le=65535, description="TCP port for metrics and health; 0: none of its own"
+        0,
+        ge=0,
+        le=65535,
+        description="TCP port for metrics, and those after it of further processes",
     )
 
 
@@ -107,13 +110,11 @@ class WorkerConfig(_Section):
     """`[worker]`: what operators ask of a worker; nothing else connects to it."""
 
     internal_host: str = Field("localhost", min_length=1, description="address of internal_port")
-    internal_port: int = Field(
-        0, ge=0, le=65535, description="TCP port for metrics and health; 0: none"
-    )
+    internal_port: int = Field(0, ge=0, le=65535, description="TCP port for metrics; 0: none")
 
 
-class LogConfig(_Section):
-    """`[log]`: what the processes write to standard error."""
+class LoggingConfig(_Section):
+    """`[logging]`: what the processes write to standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="the least important lines written"
@@ -213,6 +214,12 @@ class ClientConfig(_Section):
     def _pong_before_ping(self) -> ClientConfig:
         if self.pong_timeout >= self.ping_interval:
             raise ValueError("pong_timeout must be shorter than ping_interval")
+        return self
+
+    @model_validator(mode="after")
+    def _message_fits_queue(self) -> ClientConfig:
+        if self.queue_max_size < 2 * self.message_size_limit:
+            raise ValueError("queue_max_size must be at least twice message_size_limit")
         return self
 
     @property
@@ -342,7 +349,7 @@ class Config(_Section):
     rabbitmq: RabbitConfig = RabbitConfig()
     front: FrontConfig = FrontConfig()
     worker: WorkerConfig = WorkerConfig()
-    log: LogConfig = LogConfig()
+    logging: LoggingConfig = LoggingConfig()
     client: ClientConfig = ClientConfig()
     channel: ChannelConfig = ChannelConfig()
     lanes: dict[str, LaneConfig] = Field(default_factory=lambda: {"main": LaneConfig()})

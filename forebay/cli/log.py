@@ -1,9 +1,12 @@
 """`forebay log`: what happened to every entry, read from RabbitMQ."""
 
 import asyncio
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -24,8 +27,7 @@ def log() -> None:
     "start",
     default="last",
     show_default=True,
-    help='"first", "last", a position, or how far back: "10m". Times are those of the segments\''
-    " chunks, so somewhat more may be shown.",
+    help='"first", "last", a position, or how far back: "10m" (somewhat more is shown).',
 )
 @click.option("--follow/--no-follow", default=True, show_default=True, help="Wait for more.")
 @click.option("--payloads", is_flag=True, help="Show what was published, not only its size.")
@@ -48,65 +50,74 @@ def tail(
     from broker.follow import ContinuityLost
 
     def show() -> None:
-        asyncio.run(_tail(config_file, lane, partition, start, follow, payloads, as_json))
+        from services.log_lines import to_json, to_lines
+
+        rabbit, partitions = _find(config_file, lane, partition)
+        at = _start(start)
+
+        def write(read: Any) -> None:
+            if as_json:
+                click.echo(to_json(read, with_payloads=payloads))
+            else:
+                click.echo("\n".join(to_lines(read, with_payloads=payloads)))
+
+        asyncio.run(_tail(rabbit, partitions, at, write, is_endless=follow))
 
     run_and_exit(show, also_expected=(ContinuityLost,))
 
 
-async def _tail(
-    config_file: Path | None,
-    lane: str,
-    partition: int | None,
-    start: str,
-    is_endless: bool,
-    with_payloads: bool,
-    as_json: bool,
-) -> None:
-    import logging
-
+def _find(config_file: Path | None, lane: str, number: int | None) -> tuple[Any, list[Any]]:
+    """The section `[rabbitmq]` and the partitions that are meant."""
     from broker.partition import Partition
-    from broker.rabbitmq import RabbitSettings, open_rabbitmq
     from services.config import load_config
-    from services.log_lines import to_json, to_lines
-    from services.log_tail import read_start, tail
-    from services.logs import configure_logs
 
     config = load_config(config_file)
-    configure_logs(logging.ERROR)
-    if lane not in config.lanes:
-        raise click.BadParameter(f"there is {', '.join(config.lanes)}", param_hint="--lane")
-    numbers = _numbers(partition, config.lanes[lane].partitions)
     if not config.rabbitmq.url:
         raise click.UsageError("Say where RabbitMQ is: rabbitmq.url (FOREBAY_RABBITMQ__URL).")
+    if lane not in config.lanes:
+        raise click.BadParameter(f"there is {', '.join(config.lanes)}", param_hint="--lane")
+    count = config.lanes[lane].partitions
+    if number is not None and number >= count:
+        raise click.BadParameter(f"there is 0 to {count - 1}", param_hint="--partition")
+    numbers = range(count) if number is None else [number]
+    return config.rabbitmq, [Partition(lane, each) for each in numbers]
+
+
+def _start(text: str) -> Any:
+    from services.log_tail import read_start
+
     try:
-        at = read_start(start, time.time())
+        return read_start(text, time.time())
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--from") from None
-    settings = RabbitSettings(
-        config.rabbitmq.url, config.rabbitmq.prefix, connection_name="forebay log"
-    )
+
+
+async def _tail(
+    rabbit: Any,
+    partitions: Sequence[Any],
+    start: Any,
+    write: Callable[[Any], None],
+    *,
+    is_endless: bool,
+) -> None:
+    from broker.rabbitmq import RabbitSettings, open_rabbitmq
+    from services.log_tail import tail
+    from services.logs import configure_logs
+
+    configure_logs(logging.ERROR)
+    settings = RabbitSettings(rabbit.url, rabbit.prefix, connection_name="forebay log")
     async with open_rabbitmq(settings) as broker:
 
-        async def show(number: int) -> None:
-            one = Partition(lane, number)
-            async for read in tail(broker.log(one), one, at, is_endless=is_endless):
-                if as_json:
-                    click.echo(to_json(read, with_payloads=with_payloads))
-                else:
-                    click.echo("\n".join(to_lines(read, with_payloads=with_payloads)))
+        async def show(partition: Any) -> None:
+            log = broker.log(partition)
+            async with aclosing(tail(log, partition, start, is_endless=is_endless)) as records:
+                async for record in records:
+                    write(record)
 
         if is_endless:
             async with asyncio.TaskGroup() as tasks:
-                for number in numbers:
-                    tasks.create_task(show(number))
+                for partition in partitions:
+                    tasks.create_task(show(partition))
         else:
-            for number in numbers:
-                await show(number)
-
-
-def _numbers(asked: int | None, partitions: int) -> Sequence[int]:
-    if asked is None:
-        return range(partitions)
-    if asked >= partitions:
-        raise click.BadParameter(f"the lane has 0 to {partitions - 1}", param_hint="--partition")
-    return [asked]
+            for partition in partitions:
+                await show(partition)

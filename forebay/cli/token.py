@@ -27,19 +27,22 @@ def token(user: str, ttl: str, channel: str, info: str | None, config_file: Path
 def _print_token(
     user: str, ttl: str, channel: str, info: str | None, config_file: Path | None
 ) -> None:
-    from services.auth import make_token
+    from services.auth import TokenInvalid, make_token
     from services.config import load_config
 
     ttl_seconds = _seconds(ttl)
     about = None if info is None else _json(info)
     client = load_config(config_file).client
-    made = make_token(
-        client.token_of_subscriptions if channel else client.token,
-        user,
-        expire_at=time.time() + ttl_seconds if ttl_seconds else None,
-        channel=channel,
-        info=about,
-    )
+    try:
+        made = make_token(
+            client.token_of_subscriptions if channel else client.token,
+            user,
+            expire_at=time.time() + ttl_seconds if ttl_seconds else None,
+            channel=channel,
+            info=about,
+        )
+    except TokenInvalid as error:
+        raise click.UsageError(error.why) from None
     click.echo(made)
 
 

@@ -1,6 +1,7 @@
 """`forebay topology`: what Forebay has in RabbitMQ, declared by an administrator or only shown."""
 
 import asyncio
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,9 @@ def _apply(urls: Sequence[str], management_url: str | None, config_file: Path | 
     from broker.rabbitmq import TopologyLimits, apply_topology
     from broker.rabbitmq.users import apply_users
     from services.config import load_config, load_management_url, load_passwords
+    from services.logs import configure_logs
 
+    configure_logs(logging.ERROR)
     config = load_config(config_file)
     urls = urls or config.rabbitmq.url
     if not urls:

@@ -74,12 +74,15 @@ class Hub:
         return len(self._channels)
 
     def add(self, subscription: Subscription) -> None:
-        """Let publications of its channel reach it."""
+        """Let publications of its channel reach it, unless it has been removed before."""
+        if not subscription.is_active:
+            return
         members = self._channels.get(subscription.channel)
         if members is None:
             members = self._channels[subscription.channel] = set()
-        members.add(subscription)
-        self.subscriptions += 1
+        if subscription not in members:
+            members.add(subscription)
+            self.subscriptions += 1
 
     def remove(self, subscription: Subscription) -> None:
         """Let nothing reach it any more; once is enough, more do no harm."""

@@ -13,6 +13,8 @@ from typing import Final
 
 from aiohttp import web
 
+from services.failing import CannotStart
+
 # A client that has opened a connection and asks nothing, or not for long after.
 _IDLE_SECONDS: Final = 15.0
 _HEADER_BYTES_AT_MOST: Final = 8190
@@ -24,7 +26,7 @@ _LOCALHOST: Final = ("127.0.0.1", "::1")
 _PORT_TRIES: Final = 10
 
 
-class CannotListen(Exception):
+class CannotListen(CannotStart):
     """Clients cannot connect there."""
 
     def __init__(self, host: str, port: int, reason: str) -> None:

@@ -33,7 +33,7 @@ class Parts:
     flusher: Flusher
     measures: Measures
     monotonic: Callable[[], float]
-    """Seconds since some moment, for what happens often: the wheel's clock without the way to it."""
+    """What the wheel's clock shows, for those who ask often."""
     wall_clock: Callable[[], float]
     """Unix time in seconds, which tokens speak of."""
     jitter: Callable[[float, float], float]

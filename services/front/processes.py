@@ -34,6 +34,8 @@ async def supervise(
 ) -> int:
     """Keep `count` processes of a command running until `stop` is set; give the exit code.
 
+    Each gets its number, from 0, as the command's last argument.
+
     Cancelling: the children are told to stop and waited for.
     """
     codes: list[int] = []
@@ -56,7 +58,7 @@ async def _keep_running(
     loop = asyncio.get_running_loop()
     while not stop.is_set():
         started_seconds = loop.time()
-        code = await _run_one(command, stop, drain_seconds)
+        code = await _run_one([*command, str(number)], stop, drain_seconds)
         if stop.is_set():
             return 0
         if code == CANNOT_START:

@@ -30,7 +30,8 @@ async def history(session: Session, command_id: int, request: HistoryRequest) ->
     since = request.since
     if request.reverse and since is not None and since.offset <= 0:
         raise Refusal(ErrorCode.BAD_REQUEST.explained("nothing comes before offset 0"))
-    state = await parts.view.follow(request.channel)
+    position = (since.epoch, since.offset) if since is not None else ()
+    state = await parts.view.follow(request.channel, *position)
     if since is not None and since.epoch and since.epoch != state.epoch:
         raise Refusal(ErrorCode.UNRECOVERABLE_POSITION.error)
     publications = _fitting(session, _asked_for(session, request, state))

@@ -11,7 +11,7 @@ import secrets
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
@@ -31,6 +31,7 @@ from services.front.parts import Parts
 from services.front.sessions import Sessions
 from services.front.timers import Wheel
 from services.front.view import FrontView, all_partitions
+from services.metrics import Level, Measure, serving_metrics
 from services.permissions import Permissions
 from services.settings import Config
 from services.wire.errors import Disconnect
@@ -55,15 +56,41 @@ async def run_front(
         running(parts, fanout),
         listening(build_app(parts), sockets, config.front.backlog) as accepting,
     ):
-        _log.info("listening", addresses=describe_addresses(sockets), version=parts.version)
-        await stop.wait()
-        parts.sessions.is_draining = True
-        await accepting.aclose()
-        _log.info("draining", sessions=len(parts.sessions), seconds=config.front.drain_seconds)
-        await parts.sessions.disconnect_all(Disconnect.SHUTDOWN, config.front.drain_seconds)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(ANSWER_SECONDS):
-                await parts.producer.drain()
+        with serving_metrics(
+            config.front.internal_host, config.front.internal_port, _measures(parts)
+        ):
+            await _serve_until(stop, config, sockets, parts, accepting)
+
+
+async def _serve_until(
+    stop: asyncio.Event,
+    config: Config,
+    sockets: Sequence[socket.socket],
+    parts: Parts,
+    accepting: AsyncExitStack,
+) -> None:
+    _log.info("listening", addresses=describe_addresses(sockets), version=parts.version)
+    await stop.wait()
+    parts.sessions.is_draining = True
+    await accepting.aclose()
+    _log.info("draining", sessions=len(parts.sessions), seconds=config.front.drain_seconds)
+    await parts.sessions.disconnect_all(Disconnect.SHUTDOWN, config.front.drain_seconds)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await parts.producer.drain()
+
+
+def _measures(parts: Parts) -> list[Measure]:
+    return [
+        *parts.measures.all(),
+        Level("front_sessions", "Sessions here now.", lambda: len(parts.sessions)),
+        Level("front_subscriptions", "Subscriptions here now.", lambda: parts.hub.subscriptions),
+        Level(
+            "front_waiting_entries",
+            "Publishes that wait for their batch.",
+            lambda: parts.producer.waiting_entries,
+        ),
+    ]
 
 
 def assemble(
@@ -91,7 +118,7 @@ def assemble(
         producer=producer,
         sessions=Sessions(config.client.connection_limit),
         wheel=Wheel(clock),
-        monotonic=time.monotonic if isinstance(clock, SystemClock) else clock.monotonic,
+        monotonic=clock.monotonic,
         flusher=Flusher(),
         measures=measures,
         wall_clock=wall_clock,

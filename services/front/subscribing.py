@@ -66,7 +66,9 @@ async def subscribe(session: Session, command_id: int, request: SubscribeRequest
     if denial is not None:
         raise Refusal(denial.error)
     tracking = session.parts.permissions.tracking(who, address.channel, request)
-    state = await session.parts.view.follow(request.channel)
+    is_recovering = request.recover and tracking.is_recoverable
+    position = (request.epoch, request.offset) if is_recovering else ()
+    state = await session.parts.view.follow(request.channel, *position)
     if session.is_over:
         return
     recovery = _recover(session, request, tracking, state)

@@ -11,6 +11,7 @@ Rules:
 Not here: reading the logs (`services.log_reader`), who is subscribed (`hub`), encoding (`fanout`).
 """
 
+import asyncio
 import time
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -32,6 +33,10 @@ from services.view.partition import Change, PartitionView
 from services.view.snapshot import Snapshot
 from services.wire.channel import parse_channel
 from services.wire.errors import Refusal
+
+# Fronts read the same log milliseconds apart. A client that claims to have seen what nobody has
+# waits this long for its answer, and nobody else does.
+_REACH_SECONDS = 1.0
 
 
 class ViewNotReady(Exception):
@@ -69,6 +74,7 @@ class _FrontPartition:
             catch_up_seconds=config.channel.catch_up_seconds,
         )
         self.last_record_wall_ms = 0
+        self._awaited: list[tuple[str, int, asyncio.Future[None]]] = []
 
     @property
     def is_caught_up(self) -> bool:
@@ -109,11 +115,38 @@ class _FrontPartition:
             for outcome in batch.outcomes:
                 if type(outcome) is Published:
                     self._take_publication(outcome, next(payload), settled.wall_ms, pushed)
-        for channel, publications in pushed.items():
+        if self._awaited:
+            self._tell_who_awaits()
+        # While a lost log is read anew, whoever relies on positions has been told to come back, and
+        # the others have had most of it.
+        for channel, publications in pushed.items() if self.is_caught_up else ():
             view.fanout.publish(channel, publications, view.sequence, self._epoch(channel))
         for batch in settled.batches:
             if batch.producer == producer.id:
                 producer.settle(self.partition, batch)
+
+    async def reach(self, channel: str, offset: int) -> None:
+        """Wait until the channel has got to an offset, but not for long."""
+        reached = asyncio.get_running_loop().create_future()
+        awaited = channel, offset, reached
+        self._awaited.append(awaited)
+        try:
+            async with asyncio.timeout(_REACH_SECONDS):
+                await reached
+        except TimeoutError:
+            return
+        finally:
+            if awaited in self._awaited:
+                self._awaited.remove(awaited)
+
+    def _tell_who_awaits(self) -> None:
+        still: list[tuple[str, int, asyncio.Future[None]]] = []
+        for channel, offset, reached in self._awaited:
+            if self.reader.view.top(channel)[1] < offset:
+                still.append((channel, offset, reached))
+            elif not reached.done():
+                reached.set_result(None)
+        self._awaited = still
 
     def _take_publication(
         self,
@@ -201,13 +234,21 @@ class FrontView:
             return Keeping(0, 0)
         return Keeping(options.history_size, int(options.history_ttl * 1000))
 
-    async def follow(self, channel: str) -> ChannelState:
-        """Give a channel's top. Returns at once; whoever registers before it awaits misses nothing.
+    async def follow(self, channel: str, epoch: str = "", offset: int = 0) -> ChannelState:
+        """Give a channel's top; whoever registers before it awaits again misses nothing.
+
+        Returns at once, unless the client has seen more than this front has read yet: it comes
+        from another front, which was a moment ahead. Then it waits a little for the log.
 
         Raises:
             ViewNotReady: the partition's log is not caught up.
         """
-        return self._at(channel).state(channel)
+        partition = self._at(channel)
+        state = partition.state(channel)
+        if epoch == state.epoch and offset > state.offset:
+            await partition.reach(channel, offset)
+            state = self._at(channel).state(channel)
+        return state
 
     def recover(
         self, channel: str, epoch: str, offset: int, at_most: int

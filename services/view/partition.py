@@ -35,13 +35,18 @@ class PartitionView:
         """The last record read, whether it counted or not; -1 before the first."""
 
     def fold(self, position: Position, record: Record) -> Change:
-        """Take the next record of the log."""
+        """Take the next record of the log.
+
+        MISSED: the view is no longer right, and has to be made anew. A Fence counts whatever stands
+        before it, so what is missing before one is only seen by the offsets.
+        """
         judgement = self.ledger.judge(position, record)
         self.position = position
         if judgement is Judgement.COUNTS:
             if not isinstance(record, Settled):
                 raise AssertionError("only a Settled is judged to count without being a Fence")
-            self._advance_tops(record)
+            if not self._advance_tops(record):
+                return Change(Judgement.MISSED, None, [])
             return Change(judgement, record, [])
         if judgement is Judgement.CUT:
             self.tops.clear()
@@ -55,12 +60,17 @@ class PartitionView:
         self.tops.merge_older(snapshot.channels)
         self.position = snapshot.position
 
-    def _advance_tops(self, record: Settled) -> None:
+    def _advance_tops(self, record: Settled) -> bool:
         advance, log_seconds = self.tops.advance, self.ledger.log_seconds
         for batch in record.batches:
             for outcome in batch.outcomes:
-                if type(outcome) is Published and outcome.offset:
-                    advance(outcome.channel, outcome.period, outcome.offset, log_seconds)
+                if (
+                    type(outcome) is Published
+                    and outcome.offset
+                    and not advance(outcome.channel, outcome.period, outcome.offset, log_seconds)
+                ):
+                    return False
+        return True
 
     def top(self, channel: str) -> tuple[int, int]:
         """Tell a channel's period and offset."""

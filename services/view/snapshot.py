@@ -105,7 +105,7 @@ def latest_snapshot(bodies: Iterable[bytes]) -> Snapshot | None:
     for body in bodies:
         try:
             item = _decoder.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue
         if item.version > FORMAT_VERSION or isinstance(item, _Genesis):
             continue

@@ -44,18 +44,24 @@ class Tops:
         """Tell the period of a channel that begins now."""
         return log_seconds - log_seconds % self._remember_seconds
 
-    def advance(self, channel: str, period: int, offset: int, log_seconds: int) -> None:
-        """Take note of a publication that a record which counted brought."""
+    def advance(self, channel: str, period: int, offset: int, log_seconds: int) -> bool:
+        """Take note of a publication that a record which counted brought.
+
+        Answers False if it does not follow the one before it: some records were not read.
+        """
         top = self._channels.get(channel)
         if top is None:
             self._channels[channel] = Top(period, offset, log_seconds)
-            return
+            return True
+        if top.period == period and top.offset + 1 != offset:
+            return False
         top.period = period
         top.offset = offset
         if top.last_seconds != log_seconds:
             # Order within one second of log time (it moves with Fences) does not matter.
             top.last_seconds = log_seconds
             self._channels.move_to_end(channel)
+        return True
 
     def forget_idle(self, log_seconds: int) -> list[str]:
         """Forget what has been idle for too long; at each Fence, so that all do it alike."""

@@ -10,24 +10,26 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from broker.errors import TopologyProblem
 from broker.rabbitmq import RabbitSettings, open_rabbitmq
 from broker.registry import Node, open_registry
 from services.config import Config, development_config, load_config
-from services.failing import run_to_exit_code
+from services.failing import CannotStart, run_to_exit_code
 from services.lifecycle import run_loop, stop_requested
 from services.logs import configure_logs
+from services.metrics import serving_metrics
 from services.worker.app import run_worker
+from services.worker.counting import WorkerCounters
 
 
 async def serve(config: Config) -> None:
     """Work until the process is told to stop.
 
     Raises:
+        CannotStart: no broker is configured.
         TopologyProblem: the broker is not as the settings say; maybe in an exception group.
     """
     if not config.rabbitmq.url:
-        raise TopologyProblem("rabbitmq.url is not set", "Say where RabbitMQ is")
+        raise CannotStart("rabbitmq.url is not set: say where RabbitMQ is")
     settings = RabbitSettings(
         urls=config.rabbitmq.url,
         prefix=config.rabbitmq.prefix,
@@ -42,8 +44,12 @@ async def serve(config: Config) -> None:
             lanes=tuple(config.lanes),
             started_seconds=time.time(),
         )
+        counters = WorkerCounters()
         async with open_registry(broker.bus, node):
-            await run_worker(config, broker, stop)
+            with serving_metrics(
+                config.worker.internal_host, config.worker.internal_port, counters.all()
+            ):
+                await run_worker(config, broker, stop, counters)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def run() -> None:
         load = development_config if options.development else load_config
         config = load(options.config)
-        configure_logs()
+        configure_logs(config.logging.level_number, is_terminal=config.logging.is_for_terminal)
         run_loop(serve(config))
 
     return run_to_exit_code(run)

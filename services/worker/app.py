@@ -15,7 +15,7 @@ _log = structlog.get_logger(__name__)
 
 
 async def run_worker(
-    config: Config, broker: Broker, stop: asyncio.Event, counters: WorkerCounters | None = None
+    config: Config, broker: Broker, stop: asyncio.Event, counters: WorkerCounters
 ) -> None:
     """Work until `stop` is set, then finish what is in flight and leave every partition.
 
@@ -25,7 +25,6 @@ async def run_worker(
     Cancelling: as if the process had died; nothing acknowledged is lost.
     """
     deciding = Deciding(config)
-    counters = counters or WorkerCounters()
     partitions = [
         PartitionWorker(broker, Partition(lane, number), config, deciding, counters)
         for lane, settings in config.lanes.items()

@@ -1,14 +1,22 @@
-"""What a worker counts about itself."""
+"""What a worker counts about itself.
+
+Rules: attributes that are added to in passing; see `services.metrics`.
+"""
+
+from services.metrics import Measure, Tally
 
 
 class WorkerCounters:
-    """Totals since the start, of all partitions; cheap enough to be bumped once a record."""
-
-    __slots__ = ("dead", "deliveries_redelivered", "entries", "partitions_lost", "refused")
+    """A worker process's counters, over all its partitions."""
 
     def __init__(self) -> None:
-        self.entries = 0
-        self.refused = 0
-        self.dead = 0
-        self.deliveries_redelivered = 0
-        self.partitions_lost = 0
+        self.entries = Tally("worker_entries", "Entries of deliveries that were settled.")
+        self.refused = Tally("worker_refused", "Entries among them that were refused.")
+        self.dead = Tally("worker_dead", "Deliveries and entries that were set aside.")
+        self.redelivered = Tally("worker_redelivered", "Deliveries that came again.")
+        self.claims = Tally("worker_claims", "Partitions claimed.")
+        self.losses = Tally("worker_losses", "Partitions left without being told to.")
+
+    def all(self) -> list[Measure]:
+        """Every one of them."""
+        return list(vars(self).values())

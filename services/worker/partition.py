@@ -144,7 +144,7 @@ class PartitionWorker:
                 except* (BrokerError, ClaimLost) as errors:
                     reasons = "; ".join(str(error) for error in errors.exceptions)
                     _log.info("partition left", partition=self._partition.name, reason=reasons)
-                    self._counters.partitions_lost += 1
+                    self._counters.losses.value += 1
                 self._claim = None
                 if not self._is_leaving:
                     await asyncio.sleep(random.uniform(0.02, 0.2))
@@ -167,6 +167,7 @@ class PartitionWorker:
                     self._broker.node_id, self._partitions, self._broker.log(self._partition)
                 )
                 await claim.fence(self._reader.view, epoch_to_end=self._reader.epoch_to_end)
+                self._counters.claims.value += 1
                 _log.info("partition claimed", partition=self._partition.name)
                 await self._work(intake, claim, tasks)
             taking.cancel()
@@ -226,7 +227,7 @@ class PartitionWorker:
         """Say how many deliveries somebody else had, or we before: once for those of a moment."""
         if self._redelivered:
             _log.info("redelivered", partition=self._partition.name, deliveries=self._redelivered)
-            self._counters.deliveries_redelivered += self._redelivered
+            self._counters.redelivered.value += self._redelivered
             self._redelivered = 0
 
     def _decide_arrived(self, held: list[_Held]) -> list[_Held]:
@@ -296,13 +297,13 @@ class PartitionWorker:
         for one in held:
             if one.batch is None:
                 _log.warning("delivery set aside", partition=self._partition.name, reason=one.error)
-                self._counters.dead += 1
+                self._counters.dead.value += 1
                 await self._broker.dead.set_aside(
                     one.delivery.body, DeadReason.UNDECODABLE, one.error
                 )
             else:
                 await self._keep_refused(one.batch, one.decisions)
-                self._counters.entries += len(one.decisions)
+                self._counters.entries.value += len(one.decisions)
             await intake.settle(one.delivery)
 
     async def _keep_refused(self, batch: Batch, decisions: list[Decision]) -> None:
@@ -310,9 +311,9 @@ class PartitionWorker:
         for entry, decision in zip(batch.entries, decisions, strict=False):
             if type(decision) is not ToRefuse:
                 continue
-            self._counters.refused += 1
+            self._counters.refused.value += 1
             if decision.is_kept:
-                self._counters.dead += 1
+                self._counters.dead.value += 1
                 await self._broker.dead.set_aside(
                     encode_batch(batch.producer, batch.number, [entry]),
                     DeadReason.REFUSED,

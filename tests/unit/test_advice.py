@@ -1,0 +1,59 @@
+"""What is said of settings that are valid."""
+
+from typing import Any
+
+import pytest
+
+from services.advice import describe_surprises
+from services.settings import Config
+
+HISTORY = {"history_size": 10, "history_ttl": "1m"}
+LONG_KEY = "k" * 32
+QUIET: dict[str, Any] = {
+    "rabbitmq": {"url": "amqp://host"},
+    "client": {"token": {"hmac_secret_key": LONG_KEY}, "allowed_origins": "https://example.org"},
+}
+
+
+def surprises(**sections: Any) -> list[str]:
+    return describe_surprises(Config.model_validate(QUIET | sections))
+
+
+def test_usual_settings_surprise_nobody() -> None:
+    namespace = {"name": "chat", **HISTORY, "force_recovery": True}
+    assert surprises(namespace=[namespace]) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({}, "namespace chat: no history, a reconnecting client misses messages"),
+        (HISTORY, "namespace chat: history, but a reconnecting client does not get it"),
+        ({"allow_publish_for_anonymous": True}, "allow_publish_for_anonymous does nothing without"),
+        ({"allow_subscribe_for_anonymous": True}, "allow_subscribe_for_anonymous does nothing"),
+    ],
+)
+def test_a_namespace_that_surprises_is_named(options: dict[str, Any], says: str) -> None:
+    assert any(says in each for each in surprises(namespace=[{"name": "chat", **options}]))
+
+
+def test_a_history_that_outlives_the_log_is_said() -> None:
+    options = {**HISTORY, "history_ttl": "30m", "allow_subscribe_for_client": True}
+    found = surprises(
+        rabbitmq={"url": "amqp://host", "log_max_age": "10m"}, without_namespace=options
+    )
+    assert any("without_namespace: history_ttl is longer" in each for each in found)
+
+
+@pytest.mark.parametrize("name", ["token", "subscription_token"])
+def test_a_short_secret_is_said_but_not_shown(name: str) -> None:
+    tokens = {"token": {"hmac_secret_key": LONG_KEY}, name: {"hmac_secret_key": "hush" * 7}}
+    found = "\n".join(surprises(client=tokens))
+    assert f"client.{name}.hmac_secret_key: 28 bytes" in found
+    assert "hush" not in found
+
+
+def test_settings_with_which_nobody_can_connect_are_said() -> None:
+    found = "\n".join(describe_surprises(Config()))
+    for words in ("rabbitmq.url", "nobody can connect", "no web page"):
+        assert words in found
