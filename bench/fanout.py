@@ -3,10 +3,10 @@
 Frames have 114 bytes. Forebay's envelope names the sender, so its frames have a few more (126 with
 an empty body); the report says how many.
 
-One of the subscribers publishes, in a closed loop: when its own publications come back, it sends
-the next. Two groups are under way, so that the server has the next one while it sends this one. A
-group is one publication, or ten that are ready together: ten commands in one frame for Forebay, ten
-frames in one write for the broadcast loop, which has no other way.
+In a closed loop: when a subscriber has got one group, the next is published. Two are under way, so
+that the server has the next one while it sends this one. A group is one publication, or ten that
+are ready together: ten in one record of the log for a front (appender.py), ten frames in one write
+for the broadcast loop, which has no other way.
 
 The other 999 cost the generator next to nothing (receivers.py). How many publications the publisher
 found in one read tells whether "one at a time" was one at a time.
@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from bench.appender import open_appender
 from bench.clients import (
     ACCEPTED,
     ERROR,
@@ -31,6 +32,7 @@ from bench.clients import (
     open_websocket,
 )
 from bench.receivers import Receivers, open_receivers
+from bench.stack import PARTITIONS, PREFIX, Stack
 from bench.usage import Meter, Usage
 from bench.waiting import wait_until
 from bench.websocket import text_frame
@@ -49,8 +51,8 @@ SWEEP_SECONDS = 0.02
 SETTLE_SECONDS = 0.5
 DRAIN_SECONDS = 10.0
 
-GroupFrame = Callable[[int, int], bytes]
-"""Makes the bytes that publish a group: how many publications, and how long the body is."""
+Publish = Callable[[int, int], None]
+"""Publishes a group: how many publications, and how long the body is."""
 
 
 @dataclass(frozen=True)
@@ -70,14 +72,20 @@ class Fanout:
 
 
 async def measure_forebay(
-    endpoint: Endpoint, pids: Mapping[str, int], together: int, seconds: float
+    endpoint: Endpoint, stack: Stack, front_pid: int, together: int, seconds: float
 ) -> Fanout:
-    """Measure a front; `pids` names it `server`."""
-    with open_receivers(endpoint, SUBSCRIBERS - 1, CHANNEL) as receivers:
-        client = await open_client(endpoint)
-        await client.subscribe(CHANNEL)
-        witness = _Witness(client, _commands)
-        return await _measure(witness, receivers, pids, together, seconds)
+    """Measure a front, called `server`: what it fans out is put into its log by us."""
+    pids = {"server": front_pid, "broker": stack.node_pid}
+    async with open_appender(stack.amqp_url, PREFIX, CHANNEL, PARTITIONS) as appender:
+        with open_receivers(endpoint, SUBSCRIBERS - 1, CHANNEL) as receivers:
+            client = await open_client(endpoint)
+            await client.subscribe(CHANNEL)
+
+            def publish(together: int, body_bytes: int) -> None:
+                appender.publish(b"\n".join([b'"%b"' % (b"x" * body_bytes)] * together))
+
+            witness = _Witness(client, publish)
+            return await _measure(witness, receivers, pids, together, seconds)
 
 
 async def measure_broadcast_loop(
@@ -85,17 +93,13 @@ async def measure_broadcast_loop(
 ) -> Fanout:
     """Measure the tutorial's server; `pids` names it `server`."""
     with open_receivers(endpoint, SUBSCRIBERS - 1, None) as receivers:
-        witness = _Witness(await open_websocket(endpoint), _messages)
+        client = await open_websocket(endpoint)
+
+        def publish(together: int, body_bytes: int) -> None:
+            client.write(_messages(together, body_bytes))
+
+        witness = _Witness(client, publish)
         return await _measure(witness, receivers, pids, together, seconds)
-
-
-def _commands(together: int, body_bytes: int) -> bytes:
-    """Publish commands, all in one frame. Ids may be those of an earlier group: it is answered."""
-    command = b'{"id":%d,"publish":{"channel":"%b","data":"%b"}}'
-    channel, body = CHANNEL.encode(), b"x" * body_bytes
-    return text_frame(
-        b"\n".join(command % (1000 + number, channel, body) for number in range(together))
-    )
 
 
 def _messages(together: int, body_bytes: int) -> bytes:
@@ -106,13 +110,13 @@ def _messages(together: int, body_bytes: int) -> bytes:
 
 
 class _Witness:
-    """Publishes, is subscribed itself, and parses what it gets."""
+    """Has things published, is subscribed itself, and parses what it gets."""
 
-    def __init__(self, client: Client, group_frame: GroupFrame) -> None:
+    def __init__(self, client: Client, publish: Publish) -> None:
         self.received = self.reads = self.published = 0
         self._client = client
-        self._group_frame = group_frame
-        self._group = b""
+        self._publish_group = publish
+        self._body_bytes = 0
         self._together = 1
         self._is_open = False
         self._seam = b""
@@ -121,7 +125,7 @@ class _Witness:
 
     def start(self, together: int, body_bytes: int, groups: int) -> None:
         """Publish so many groups now, and one more for each that comes back."""
-        self._group = self._group_frame(together, body_bytes)
+        self._body_bytes = body_bytes
         self._together = together
         self._is_open = True
         for position in range(groups):
@@ -142,7 +146,7 @@ class _Witness:
 
     def _publish(self) -> None:
         self.published += self._together
-        self._client.write(self._group)
+        self._publish_group(self._together, self._body_bytes)
 
     def _count(self, received: bytes) -> None:
         seam, joined = self._seam, self._seam + received
@@ -193,13 +197,15 @@ async def _measure(
 
 async def _fit_body(witness: _Witness, receivers: Receivers) -> int:
     """Find the body with which a frame has the wanted size, as near as its envelope allows."""
-    before = receivers.received_bytes[0]
-    witness.start(1, 0, 1)
-    witness.stop()
-    await asyncio.sleep(SETTLE_SECONDS)
-    envelope_bytes = receivers.received_bytes[0] - before
-    if not envelope_bytes:
-        raise ConnectionError("the first publication did not arrive")
+    envelope_bytes = 0
+    for _ in range(2):  # a channel's first publication also tells its epoch
+        before = receivers.received_bytes[0]
+        witness.start(1, 0, 1)
+        witness.stop()
+        await asyncio.sleep(SETTLE_SECONDS)
+        envelope_bytes = receivers.received_bytes[0] - before
+        if not envelope_bytes:
+            raise ConnectionError("the first publications did not arrive")
     return max(0, FRAME_BYTES - envelope_bytes)
 
 

@@ -21,6 +21,7 @@ from broker.local.ports import HOST, find_free, is_listening
 from broker.rabbitmq.topology import apply_topology
 
 PARTITIONS = 4
+PREFIX = "forebay."
 READY_SECONDS = 60.0
 STOP_SECONDS = 15.0
 HERE = Path(__file__).parent
@@ -85,7 +86,7 @@ async def running_stack() -> AsyncIterator[Stack]:
     with tempfile.TemporaryDirectory(prefix="forebay-bench-") as name:
         folder = Path(name)
         async with LocalNode(folder / "node") as node:
-            await apply_topology([node.amqp_url], prefix="forebay.", lanes={"main": PARTITIONS})
+            await apply_topology([node.amqp_url], prefix=PREFIX, lanes={"main": PARTITIONS})
             config = _write_config(folder, node.amqp_url, 0)
             command = [sys.executable, "-m", "services.worker"]
             async with _process(command, "worker", config) as worker_pid:

@@ -135,9 +135,7 @@ async def fan_out(stack: Stack, plan: Plan) -> Section:
                 )
             async with stack.front() as (endpoint, pid):
                 ours[together].append(
-                    await fanout.measure_forebay(
-                        endpoint, {"server": pid, **stack.pids}, together, plan.seconds
-                    )
+                    await fanout.measure_forebay(endpoint, stack, pid, together, plan.seconds)
                 )
     names = {1: "one at a time", 10: "ten together"}
     return Section(

@@ -32,7 +32,7 @@ from services.wire.json_codec import (
 
 # A slice of 1,000 writes takes some 7 ms (149,000 writes a second were measured); that is how late
 # it makes everything else.
-SLICE_SESSIONS: Final = 1_000
+SLICE_SESSIONS: Final = 250
 
 # Larger frames would only make a client parse for longer before it sees the first publication.
 FRAME_BYTES_AT_MOST: Final = 64 * 1024
