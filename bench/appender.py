@@ -4,7 +4,7 @@ What a front fans out are the records of a log. Through the whole system each pu
 pass a pool and a worker, which share this machine's cores with what is measured; that is what
 throughput.py and latency.py are about.
 
-Rules: it is the log's only writer while it is open: its Fence comes first, each record names the one
+Rules: it is the only writer of the log while open: its Fence comes first, each record names the one
 before it, and none is appended before that one was read back.
 """
 
@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 
+from bench.waiting import wait_until
 from broker.batch import FORMAT_VERSION
 from broker.follow import follow
 from broker.interface import StoredRecord, Stream
@@ -24,6 +25,7 @@ from broker.record import Fence, Outcomes, Published, encode_fence, encode_settl
 # Half of what readers allow between a Fence and what it vouches for.
 FENCE_EVERY_RECORDS = 400
 PERIOD = 0
+CONNECT_SECONDS = 5.0
 
 
 class Appender:
@@ -102,8 +104,7 @@ async def open_appender(
     async with open_rabbitmq(RabbitSettings((amqp_url,), prefix)) as broker:
         log = broker.log(partition)
         end = await log.end()
-        while not broker.is_connected:
-            await asyncio.sleep(0.01)
+        await wait_until(lambda: broker.is_connected, CONNECT_SECONDS)
         async with aclosing(follow(log, end)) as records, asyncio.TaskGroup() as tasks:
             appender = Appender(log, records, channel, partitions)
             await appender.fence(is_cut=True)
