@@ -33,7 +33,7 @@ check: $(READY) ## Check format, lint, types and architecture
 	$(BIN)/pytest tests/architecture -q
 
 test: $(READY) rabbitmq $(NODE_READY) ## Run the tests, against brokers that the run starts itself
-	$(BIN)/pytest --ignore=tests/architecture -m "not faults"
+	$(BIN)/pytest --ignore=tests/architecture
 
 faults: $(READY) rabbitmq $(NODE_READY) ## Run the tests that kill and freeze processes
 	$(BIN)/pytest --ignore=tests/architecture -m faults
