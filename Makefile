@@ -17,7 +17,7 @@ PIP_COMPILE := env -u PIP_FIND_LINKS $(BIN)/pip-compile --quiet --generate-hashe
 	--no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check format bench faults lock clean rabbitmq
+.PHONY: help up test check format bench faults lock clean rabbitmq browser
 .DELETE_ON_ERROR:
 
 help: ## Say what there is
@@ -32,7 +32,7 @@ check: $(READY) ## Check format, lint, types and architecture
 	$(BIN)/mypy
 	$(BIN)/pytest tests/architecture -q
 
-test: $(READY) rabbitmq $(NODE_READY) ## Run the tests, against brokers that the run starts itself
+test: $(READY) rabbitmq browser $(NODE_READY) ## Run the tests, against brokers that the run starts itself
 	$(BIN)/pytest --ignore=tests/architecture
 
 faults: $(READY) rabbitmq $(NODE_READY) ## Run the tests that kill and freeze processes
@@ -59,6 +59,9 @@ clean: ## Remove what the other targets made, but not the data under .rabbitmq
 
 rabbitmq:
 	@$(PYTHON) -m broker.local.install rabbitmq
+
+browser:
+	@$(PYTHON) -m broker.local.install browser
 
 $(READY): requirements-dev.lock pyproject.toml
 	@echo "forebay: setting up $(VENV)"

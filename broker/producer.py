@@ -20,13 +20,14 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from typing import Protocol
 
 from broker.batch import Entry, encode_batch
 from broker.errors import BrokerUnavailable, SubmitRefused
 from broker.interface import Broker, Publishing
+from broker.overdue import Overdue
 from broker.partition import Partition
 from broker.record import Outcome, Outcomes
 
@@ -48,6 +49,7 @@ ANSWER_SECONDS = 4.0
 """Entries without an outcome for so long are given up; client SDKs wait 5 seconds."""
 
 _SWEEP_SECONDS = 0.1
+_TRIPS_AT_MOST = 1_024
 _ENTRY_OVERHEAD_BYTES = 100
 
 
@@ -93,18 +95,34 @@ class _Waiting:
 class _Flight:
     """A batch under way or confirmed, until all its entries have their outcome."""
 
-    __slots__ = ("answered", "is_counted", "members", "number", "submitted_seconds")
+    __slots__ = (
+        "answered",
+        "is_counted",
+        "is_given_up",
+        "members",
+        "number",
+        "submitted_seconds",
+    )
 
     def __init__(self, number: int, members: list[_Waiting], now: float) -> None:
         self.number = number
         self.members = members
         self.submitted_seconds = now
         self.is_counted = True
+        self.is_given_up = False
         self.answered = 0
 
 
 class _Partition:
-    __slots__ = ("flight", "number", "partition", "unsettled", "waiting", "waiting_bytes")
+    __slots__ = (
+        "flight",
+        "number",
+        "overdue",
+        "partition",
+        "unsettled",
+        "waiting",
+        "waiting_bytes",
+    )
 
     def __init__(self, partition: Partition) -> None:
         self.partition = partition
@@ -113,6 +131,13 @@ class _Partition:
         self.waiting_bytes = 0
         self.flight: _Flight | None = None
         self.unsettled: dict[int, _Flight] = {}
+        self.overdue = Overdue()
+
+    @property
+    def unsettled_entries(self) -> int:
+        """How many entries were submitted and have no outcome."""
+        awaited = sum(len(each.members) - each.answered for each in self.unsettled.values())
+        return awaited + self.overdue.entries
 
     def load(self) -> list[_Waiting]:
         """Take what goes into the next batch."""
@@ -148,6 +173,9 @@ class Producer:
         self._idle.set()
         self.resubmitted = 0
         """How many batches were submitted again after a lost connection."""
+        self.settled_entries = 0
+        """How many outcomes were read from the log."""
+        self._trips: deque[tuple[float, float]] = deque(maxlen=_TRIPS_AT_MOST)
 
     @property
     def publishing(self) -> Publishing:
@@ -163,6 +191,21 @@ class Producer:
     def waiting_entries(self) -> int:
         """How many entries wait for a batch."""
         return sum(len(p.waiting) for p in self._partitions.values())
+
+    @property
+    def unsettled_entries(self) -> int:
+        """How many entries were submitted and have no outcome: this producer's part of the pool."""
+        return sum(p.unsettled_entries for p in self._partitions.values())
+
+    @property
+    def unsettled_seconds(self) -> float:
+        """For how long the first of them, if there is one, has been on its way."""
+        return max((self._clock() - first for first in self._first_unsettled()), default=0.0)
+
+    def trips(self, recent_seconds: float) -> list[float]:
+        """Seconds from offering a batch's first entry to an outcome, for the latest batches."""
+        earliest = self._clock() - recent_seconds
+        return [seconds for settled, seconds in self._trips if settled >= earliest]
 
     def offer(self, partition: Partition, entry: Entry, waiter: Waiter) -> bool:
         """Take an entry, or answer False: it cannot be submitted soon. Never waits."""
@@ -187,7 +230,9 @@ class Producer:
         state = self._partitions[partition]
         flight = state.unsettled.get(outcomes.number)
         if flight is None:
+            self._settle_overdue(state, outcomes)
             return
+        answered_before = flight.answered
         for index, outcome in enumerate(outcomes.outcomes, outcomes.first):
             member = flight.members[index]
             # A log that is read anew tells again what it has told.
@@ -195,8 +240,31 @@ class Producer:
                 flight.answered += 1
                 member.waiter.settled(outcome)
                 member.waiter = None
+            elif flight.is_given_up:
+                flight.answered += 1
+        if flight.answered > answered_before:
+            self._count(flight.answered - answered_before, flight.members[0].offered_seconds)
         if flight.answered >= len(flight.members):
             del state.unsettled[flight.number]
+            state.overdue.forget_before(flight.number)
+
+    def _settle_overdue(self, state: _Partition, outcomes: Outcomes) -> None:
+        settled = state.overdue.settle(outcomes.number, len(outcomes.outcomes))
+        if settled is not None:
+            self._count(*settled)
+
+    def _count(self, settled: int, offered_seconds: float) -> None:
+        now = self._clock()
+        self.settled_entries += settled
+        self._trips.append((now, now - offered_seconds))
+
+    def _first_unsettled(self) -> Iterator[float]:
+        for state in self._partitions.values():
+            for flight in state.unsettled.values():
+                yield flight.members[0].offered_seconds
+                break
+            if state.overdue.oldest_seconds is not None:
+                yield state.overdue.oldest_seconds
 
     async def run(self) -> None:
         """Submit what is offered until cancelled.
@@ -298,12 +366,15 @@ class Producer:
                 if flight.members[0].offered_seconds > oldest:
                     # Batches are in the order of their numbers, so the rest is younger.
                     break
+                flight.is_given_up = True
                 for member in flight.members:
                     if member.waiter is not None:
                         member.waiter.given_up()
                         member.waiter = None
                 if flight is not state.flight:
                     del state.unsettled[number]
+                    still = len(flight.members) - flight.answered
+                    state.overdue.add(number, still, flight.members[0].offered_seconds)
 
 
 def _confirm(members: Sequence[_Waiting]) -> None:

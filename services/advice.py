@@ -40,10 +40,21 @@ def describe_openings(config: Config) -> list[str]:
             "without_namespace.allow_history_for_anonymous",
         ),
         (
+            options.allow_presence_for_anonymous,
+            "Anonymous clients see who is there",
+            "without_namespace.allow_presence_for_anonymous",
+        ),
+        (
             config.channel.unknown_namespace != "refuse",
             "Channels of namespaces that are not configured are treated as if without one",
             "channel.unknown_namespace",
         ),
+        (
+            config.plain.enabled,
+            "Clients without the client protocol may connect too",
+            "plain.enabled",
+        ),
+        (config.page.enabled, "Anybody sees the demo page and its figures", "page.enabled"),
         (
             bool(wide),
             f"Web pages on any port may connect: {', '.join(wide)}",
@@ -103,7 +114,7 @@ def _about_options(label: str, options: ChannelOptions, config: Config) -> Itera
             f"{label}: history_ttl is longer than rabbitmq.log_max_age, from which a front that"
             " starts reads the history."
         )
-    for verb in ("publish", "history"):
+    for verb in ("publish", "history", "presence"):
         may_anonymous = getattr(options, f"allow_{verb}_for_anonymous")
         may_others = (
             getattr(options, f"allow_{verb}_for_client"),

@@ -24,7 +24,7 @@ def may_connect_from(origin: str | None, allowed: Collection[str]) -> bool:
     if origin in allowed:
         return True
     scheme, mark, rest = origin.partition("://")
-    if not mark:
+    if not mark or rest.endswith(":"):
         return False
     host, port = _split(rest)
     if not host or not _is_port(port):

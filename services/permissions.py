@@ -1,4 +1,4 @@
-"""Who may subscribe, publish and read history where: decisions, without doing anything.
+"""Who may subscribe, publish, read history and see others: decisions, without doing anything.
 
 Rules
 - Denied unless a setting allows it; each decision asks anew, also when a client comes back to
@@ -98,6 +98,28 @@ class Permissions:
         is_allowed = self._is_insecure or _may_history(who, channel, options)
         return None if is_allowed else ErrorCode.PERMISSION_DENIED
 
+    def may_ask_presence(self, who: Who, channel: Channel) -> ErrorCode | None:
+        """Why not, or None."""
+        options = self.options_of(channel)
+        if options is None:
+            return ErrorCode.UNKNOWN_CHANNEL
+        if not options.presence:
+            return ErrorCode.NOT_AVAILABLE
+        is_allowed = self._is_insecure or _may_presence(who, channel, options)
+        return None if is_allowed else ErrorCode.PERMISSION_DENIED
+
+    def hears_movements(self, who: Who, channel: Channel, request: SubscribeRequest) -> bool:
+        """Whether a subscription that may be made is told who joins and who leaves.
+
+        A client's wish counts only where it may ask who is there.
+        """
+        options = self.options_of(channel)
+        if options is None or not options.join_leave:
+            return False
+        subscriber = Who(who.user, is_subscribed=True, has_token=who.has_token)
+        may_see = self._is_insecure or _may_presence(subscriber, channel, options)
+        return options.force_push_join_leave or (request.join_leave and may_see)
+
     def tracking(self, who: Who, channel: Channel, request: SubscribeRequest) -> Tracking:
         """What a subscription that may be made keeps track of.
 
@@ -150,8 +172,18 @@ def _may_history(who: Who, channel: Channel, options: ChannelOptions) -> bool:
     )
 
 
+def _may_presence(who: Who, channel: Channel, options: ChannelOptions) -> bool:
+    return _may(
+        who,
+        channel,
+        clients=options.allow_presence_for_client,
+        subscribers=options.allow_presence_for_subscriber,
+        anonymous=options.allow_presence_for_anonymous,
+    )
+
+
 def _may(who: Who, channel: Channel, *, clients: bool, subscribers: bool, anonymous: bool) -> bool:
-    """The rule that publishing and reading history share."""
+    """The rule that publishing, reading history and presence share."""
     if who.user == "" and not anonymous:
         return False
     if who.is_subscribed:

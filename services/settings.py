@@ -29,6 +29,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from services.template import Template
 from services.units import Bytes, Seconds
 
 MIB: Final = 1024 * 1024
@@ -111,6 +112,36 @@ class WorkerConfig(_Section):
 
     internal_host: str = Field("localhost", min_length=1, description="address of internal_port")
     internal_port: int = Field(0, ge=0, le=65535, description="TCP port for metrics; 0: none")
+
+
+class PageConfig(_Section):
+    """`[page]`: the demo page, for looking at a development setup."""
+
+    enabled: bool = Field(False, description="answer / with the demo page, open to anybody")
+    worker_control: str = Field(
+        "", max_length=100, description="socket by which its button kills the worker of `make up`"
+    )
+
+
+def _check_template(pattern: str) -> str:
+    Template(pattern)
+    return pattern
+
+
+Sentence = Annotated[str, Field(max_length=1000), AfterValidator(_check_template)]
+
+
+class PlainConfig(_Section):
+    """`[plain]`: WebSockets without a protocol, on / and /ws/CHANNEL."""
+
+    enabled: bool = Field(False, description="serve them, by the same permissions as others")
+    welcome: Sentence = Field(
+        "欢迎, {name}! 已加入频道 {channel}", description="told on connect; empty: nothing is"
+    )
+    receipt: Sentence = Field(
+        "服务器已收到: {text}", description="told the sender once its text is settled"
+    )
+    relay: Sentence = Field("{name}: {text}", description="told the others; empty: nothing is")
 
 
 class LoggingConfig(_Section):
@@ -265,6 +296,16 @@ class ChannelOptions(_Section):
     allow_history_for_anonymous: bool = Field(
         False, description="lets the two above hold without a user"
     )
+    presence: bool = Field(False, description="clients may ask who is in a channel")
+    join_leave: bool = Field(False, description="clients may be told who joins and leaves")
+    force_push_join_leave: bool = Field(
+        False, description="every subscriber is told, also without asking"
+    )
+    allow_presence_for_client: bool = False
+    allow_presence_for_subscriber: bool = False
+    allow_presence_for_anonymous: bool = Field(
+        False, description="lets the two above hold without a user"
+    )
     allow_user_limited_channels: bool = Field(False, description="names such as thread#42,43")
     channel_regex: str = Field(
         "", max_length=500, description="the part after the namespace must match it wholly"
@@ -285,6 +326,12 @@ class ChannelOptions(_Section):
             raise ValueError("history needs both history_size and history_ttl")
         if (self.force_recovery or self.allow_recovery) and not self.has_history:
             raise ValueError("recovery needs history: set history_size and history_ttl")
+        return self
+
+    @model_validator(mode="after")
+    def _pushes_what_there_is(self) -> ChannelOptions:
+        if self.force_push_join_leave and not self.join_leave:
+            raise ValueError("force_push_join_leave needs join_leave")
         return self
 
     @property
@@ -349,6 +396,8 @@ class Config(_Section):
     rabbitmq: RabbitConfig = RabbitConfig()
     front: FrontConfig = FrontConfig()
     worker: WorkerConfig = WorkerConfig()
+    page: PageConfig = PageConfig()
+    plain: PlainConfig = PlainConfig()
     logging: LoggingConfig = LoggingConfig()
     client: ClientConfig = ClientConfig()
     channel: ChannelConfig = ChannelConfig()

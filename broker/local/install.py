@@ -1,4 +1,4 @@
-"""Installs what the local tools need and this machine lacks: RabbitMQ, Python's venv, Node.js.
+"""Installs what the local tools need and this machine lacks: RabbitMQ, venv, Node.js, a browser.
 
 Rules: installs only as root or when FOREBAY_INSTALL=yes says so, otherwise names the command; never
 leaves a system service running or enabled that was not before; needs nothing but the standard
@@ -20,6 +20,8 @@ from broker.local.installation import RabbitNotInstalled, find_installation
 
 POLICY = Path("/usr/sbin/policy-rc.d")  # Debian asks it before a package may start a service
 SERVICE = "rabbitmq-server"
+BROWSERS = ("chromium", "google-chrome", "chromium-browser")
+MAC_CHROME = Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
 
 
 class MayNotInstall(Exception):
@@ -55,10 +57,17 @@ def _has_npm() -> bool:
     return shutil.which("node") is not None and shutil.which("npm") is not None
 
 
+def _has_browser() -> bool:
+    return any(shutil.which(name) is not None for name in BROWSERS) or MAC_CHROME.exists()
+
+
 NEEDS = {
     "rabbitmq": Need("RabbitMQ 3.10 or newer", _has_rabbitmq, (SERVICE,), "rabbitmq"),
     "venv": Need("Python's venv module", _has_venv, ("python3-venv",), "python"),
     "npm": Need("Node.js with npm", _has_npm, ("nodejs", "npm"), "node"),
+    "browser": Need(
+        "Chromium", _has_browser, ("chromium", "fonts-noto-cjk"), "--cask google-chrome"
+    ),
 }
 
 
@@ -98,7 +107,7 @@ def _ensure_by_apt(name: str, need: Need) -> None:
 
 
 def _ensure_by_brew(need: Need) -> None:
-    command = ["brew", "install", need.brew]
+    command = ["brew", "install", *need.brew.split()]
     if not _is_allowed():
         raise _may_not(need, " ".join(command))
     _say(f"installing {need.what}: {' '.join(command)}")

@@ -4,15 +4,12 @@ Reading down is starting, reading up is stopping.
 """
 
 import argparse
-import socket
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 from broker.rabbitmq import RabbitSettings, open_rabbitmq
-from broker.registry import Node, open_registry
 from services.config import Config, ConfigError, development_config, load_config
 from services.failing import CannotStart, run_to_exit_code
 from services.front.listening import open_sockets, probe_port
@@ -46,14 +43,6 @@ async def serve(config: Config, port: int, *, is_child: bool = False) -> None:
         if is_child:
             await stack.enter_async_context(stopping_with_parent(stop))
         broker = await stack.enter_async_context(open_rabbitmq(settings))
-        node = Node(
-            id=broker.node_id,
-            role="front",
-            name=socket.gethostname(),
-            lanes=tuple(config.lanes),
-            started_seconds=time.time(),
-        )
-        await stack.enter_async_context(open_registry(broker.bus, node))
         await run_front(config, broker, sockets, stop)
 
 

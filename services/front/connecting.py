@@ -25,16 +25,8 @@ def connect(session: Session, command_id: int, request: ConnectRequest) -> None:
         EndSession: the client may not come in.
         Refusal: its token has expired.
     """
-    identity = _identify(session, request)
-    config = session.parts.config.client
-    if request.token and not identity.user and config.disallow_anonymous_connection_tokens:
-        raise EndSession(
-            Disconnect.PERMISSION_DENIED,
-            "the token names no user; see client.disallow_anonymous_connection_tokens",
-        )
-    session.begin(identity.user, identity.info, _end_of_grace(session, identity.expire_at))
-    session.parts.measures.connects.value += 1
-    _log.info("session connected", user=session.user, client=session.id, remote=session.remote)
+    identity = identify(session, request.token)
+    begin(session, identity)
     session.answer(
         command_id,
         ConnectResult(
@@ -46,6 +38,29 @@ def connect(session: Session, command_id: int, request: ConnectRequest) -> None:
             pong=session.announced_ping_seconds > 0,
         ),
     )
+
+
+def identify(session: Session, token: str) -> Identity:
+    """Who a client is that wants to connect with this token; empty for without one.
+
+    Raises:
+        EndSession: it may not come in.
+        Refusal: its token has expired.
+    """
+    identity = _identify(session, token)
+    if token and not identity.user and _disallows_anonymous_tokens(session):
+        raise EndSession(
+            Disconnect.PERMISSION_DENIED,
+            "the token names no user; see client.disallow_anonymous_connection_tokens",
+        )
+    return identity
+
+
+def begin(session: Session, identity: Identity) -> None:
+    """Let a client in."""
+    session.begin(identity.user, identity.info, _end_of_grace(session, identity.expire_at))
+    session.parts.measures.connects.value += 1
+    _log.info("session connected", user=session.user, client=session.id, remote=session.remote)
 
 
 def refresh(session: Session, command_id: int, request: RefreshRequest) -> None:
@@ -83,9 +98,13 @@ def time_to_live(session: Session, expire_at: float | None) -> int:
     return min(max(1, math.ceil(expire_at - session.parts.wall_clock())), 2**32 - 1)
 
 
-def _identify(session: Session, request: ConnectRequest) -> Identity:
+def _disallows_anonymous_tokens(session: Session) -> bool:
+    return session.parts.config.client.disallow_anonymous_connection_tokens
+
+
+def _identify(session: Session, token: str) -> Identity:
     client = session.parts.config.client
-    if not request.token:
+    if not token:
         if client.insecure or client.allow_anonymous_connect_without_token:
             return Identity()
         raise EndSession(
@@ -93,7 +112,7 @@ def _identify(session: Session, request: ConnectRequest) -> Identity:
             "no token; see client.allow_anonymous_connect_without_token",
         )
     try:
-        return _verify(session, request.token)
+        return _verify(session, token)
     except TokenExpired as error:
         _log.info("connect refused", why=error.why, remote=session.remote)
         raise Refusal(ErrorCode.TOKEN_EXPIRED.error) from None

@@ -1,9 +1,9 @@
 """How publications reach the sessions subscribed here.
 
-A publication is encoded once, those of one channel and record are joined into one frame, and the
-same bytes are offered to every session. A huge channel is served in slices, one a turn of the loop,
-so that pings and other channels keep moving; what is published there meanwhile waits and then goes
-out joined.
+A publication is encoded once for each encoding that is present, those of one channel and record
+are joined into one frame, and the same bytes are offered to every session that shares it. A huge
+channel is served in slices, one a turn of the loop, so that pings and other channels keep moving;
+what is published there meanwhile waits and then goes out joined.
 
 Rules
 - Per channel in order: while a channel is being served in slices, all its frames queue.
@@ -11,31 +11,24 @@ Rules
 - What waits is bounded in bytes; beyond the bound `ready` holds up whoever reads the log, and with
   it every channel: the log is where publications wait.
 - Nobody waits for a client: one that is too slow is disconnected.
+
+Not here: what a publication looks like (`encoding`).
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Collection, Sequence
+from typing import Final
 
+from services.front.encoding import Encoding, Frame
 from services.front.hub import Hub, Subscription
 from services.front.measures import Measures
-from services.front.transports.frames import frame_text
 from services.view.history import Publication
 from services.wire.errors import Disconnect
-from services.wire.json_codec import (
-    encode_publication,
-    encode_publication_push,
-    join_replies,
-    push_prefix,
-)
 
 # A slice of 1,000 writes takes some 7 ms (149,000 writes a second were measured); that is how late
 # it makes everything else.
 SLICE_SESSIONS: Final = 250
-
-# Larger frames would only make a client parse for longer before it sees the first publication.
-FRAME_BYTES_AT_MOST: Final = 64 * 1024
 
 # What one round of slices joins, and what is offered in one turn of the loop before it may write:
 # well under the smallest useful limit of an outbox, for nobody is slow who was not written to yet.
@@ -45,23 +38,15 @@ TURN_BYTES_AT_MOST: Final = 256 * 1024
 # Of frames that wait for slices, over all channels. Beyond it the log is not read on.
 WAITING_BYTES_AT_MOST: Final = 4 * 1024 * 1024
 
-_NO_SENDER: Final = b"null"
-
-
-class _Frame(NamedTuple):
-    sequence: int
-    """The number of the record whose publications it carries."""
-    content: bytes
-    publications: int
-
 
 class _Round:
     """Some frames on their way to everybody who was subscribed when it began."""
 
-    __slots__ = ("_at", "_frames", "_joined", "_members", "_publications")
+    __slots__ = ("_at", "_frames", "_joined", "_members", "_publications", "_senders")
 
-    def __init__(self, frames: list[_Frame], members: list[Subscription]) -> None:
+    def __init__(self, frames: list[Frame], members: list[Subscription]) -> None:
         self._frames = frames
+        self._senders = {piece.sender for frame in frames for piece in frame.pieces}
         self._joined = b"".join(frame.content for frame in frames)
         self._publications = sum(frame.publications for frame in frames)
         self._members = members
@@ -78,14 +63,15 @@ class _Round:
     def serve_slice(self, slow: list[Subscription]) -> int:
         """Offer to the next sessions; give how many publications were delivered."""
         first = self._frames[0].sequence
+        senders = self._senders
         delivered = 0
         for member in self._members[self._at : self._at + SLICE_SESSIONS]:
             if not member.is_active:
                 continue
-            if member.joined_at < first:
+            if member.joined_at < first and not (senders and member.session.sender in senders):
                 content, publications = self._joined, self._publications
             else:
-                content, publications = self._since(member.joined_at)
+                content, publications = self._for(member)
             if not publications:
                 continue
             if member.outbox.offer(content):
@@ -95,9 +81,13 @@ class _Round:
         self._at += SLICE_SESSIONS
         return delivered
 
-    def _since(self, joined_at: int) -> tuple[bytes, int]:
-        late = [frame for frame in self._frames if frame.sequence > joined_at]
-        return b"".join(frame.content for frame in late), sum(f.publications for f in late)
+    def _for(self, member: Subscription) -> tuple[bytes, int]:
+        late = [
+            frame.without(member.session.sender)
+            for frame in self._frames
+            if frame.sequence > member.joined_at
+        ]
+        return b"".join(content for content, _ in late), sum(count for _, count in late)
 
 
 class _Backlog:
@@ -107,9 +97,9 @@ class _Backlog:
 
     def __init__(self) -> None:
         self.round: _Round | None = None
-        self.waiting: deque[_Frame] = deque()
+        self.waiting: deque[Frame] = deque()
 
-    def take(self) -> list[_Frame]:
+    def take(self) -> list[Frame]:
         """The frames of the next round."""
         frames = [self.waiting.popleft()]
         size_bytes = len(frames[0].content)
@@ -127,7 +117,7 @@ class Fanout:
     def __init__(self, hub: Hub, measures: Measures) -> None:
         self._hub = hub
         self._measures = measures
-        self._backlogs: dict[str, _Backlog] = {}
+        self._backlogs: dict[tuple[str, Encoding], _Backlog] = {}
         self._has_work = asyncio.Event()
         self._is_ready = asyncio.Event()
         self._is_ready.set()
@@ -149,37 +139,46 @@ class Fanout:
 
         `sequence` is the record's number, `epoch` the channel's: it is told with offset 1.
         """
-        members = self._hub.members(channel)
-        if not members:
+        groups = self._hub.groups(channel)
+        if not groups:
             return
         self._measures.publications.value += len(publications)
-        frames = list(_frames(channel, publications, sequence, epoch))
-        backlog = self._backlogs.get(channel)
-        if backlog is None and len(members) <= SLICE_SESSIONS:
-            self._serve(members, frames)
-            return
-        if backlog is None:
-            backlog = self._backlogs[channel] = _Backlog()
-            self._has_work.set()
-        backlog.waiting += frames
-        self._count_waiting(sum(len(frame.content) for frame in frames))
+        for encoding, members in groups:
+            frames = encoding.encode(channel, publications, sequence, epoch)
+            if (channel, encoding) in self._backlogs or len(members) > SLICE_SESSIONS:
+                self._queue(channel, encoding, frames)
+            else:
+                self._serve(members, frames)
 
     async def run(self) -> None:
         """Serve huge channels until cancelled. Cancelling: what waits is not delivered."""
         while True:
             await self._has_work.wait()
-            for channel, backlog in list(self._backlogs.items()):
-                self._serve_slice(channel, backlog)
+            for (channel, encoding), backlog in list(self._backlogs.items()):
+                self._serve_slice(channel, encoding, backlog)
                 await asyncio.sleep(0)
             if not self._backlogs:
                 self._has_work.clear()
 
-    def _serve(self, members: Collection[Subscription], frames: list[_Frame]) -> None:
+    def _queue(self, channel: str, encoding: Encoding, frames: list[Frame]) -> None:
+        if not frames:
+            return
+        backlog = self._backlogs.get((channel, encoding))
+        if backlog is None:
+            backlog = self._backlogs[channel, encoding] = _Backlog()
+            self._has_work.set()
+        backlog.waiting += frames
+        self._count_waiting(sum(len(frame.content) for frame in frames))
+
+    def _serve(self, members: Collection[Subscription], frames: list[Frame]) -> None:
         slow: list[Subscription] = []
         delivered = 0
         for frame in frames:
-            sequence, content, publications = frame
+            sequence, content, publications, pieces = frame
             self._offered_bytes += len(content)
+            if pieces:
+                delivered += _serve_others(members, frame, slow)
+                continue
             for member in members:
                 if member.joined_at < sequence:
                     if member.outbox.offer(content):
@@ -189,9 +188,10 @@ class Fanout:
         self._measures.deliveries.value += delivered
         _disconnect(slow)
 
-    def _serve_slice(self, channel: str, backlog: _Backlog) -> None:
+    def _serve_slice(self, channel: str, encoding: Encoding, backlog: _Backlog) -> None:
         if backlog.round is None:
-            backlog.round = _Round(backlog.take(), list(self._hub.members(channel)))
+            members = list(self._hub.group(channel, encoding))
+            backlog.round = _Round(backlog.take(), members)
         slow: list[Subscription] = []
         self._measures.deliveries.value += backlog.round.serve_slice(slow)
         _disconnect(slow)
@@ -199,7 +199,7 @@ class Fanout:
             self._count_waiting(-backlog.round.size_bytes)
             backlog.round = None
             if not backlog.waiting:
-                del self._backlogs[channel]
+                del self._backlogs[channel, encoding]
 
     def _count_waiting(self, more_bytes: int) -> None:
         self.waiting_bytes += more_bytes
@@ -209,34 +209,26 @@ class Fanout:
             self._is_ready.set()
 
 
+def _serve_others(members: Collection[Subscription], frame: Frame, slow: list[Subscription]) -> int:
+    """Offer to everybody what others have made; give how many publications were delivered."""
+    senders = {piece.sender for piece in frame.pieces}
+    delivered = 0
+    for member in members:
+        if member.joined_at >= frame.sequence:
+            continue
+        content, publications = frame.content, frame.publications
+        if member.session.sender in senders:
+            content, publications = frame.without(member.session.sender)
+            if not publications:
+                continue
+        if member.outbox.offer(content):
+            delivered += publications
+        else:
+            slow.append(member)
+    return delivered
+
+
 def _disconnect(slow: list[Subscription]) -> None:
     for member in slow:
         # Who left meanwhile has a closed outbox and is not slow; disconnecting twice does no harm.
         member.session.disconnect(Disconnect.SLOW)
-
-
-def _frames(
-    channel: str, publications: Sequence[Publication], sequence: int, epoch: str
-) -> Iterator[_Frame]:
-    prefix = push_prefix(channel)
-    pushes: list[bytes] = []
-    size_bytes = 0
-    for publication in publications:
-        push = encode_publication_push(prefix, encode_stored(publication, epoch))
-        if pushes and size_bytes + len(push) > FRAME_BYTES_AT_MOST:
-            yield _Frame(sequence, frame_text(join_replies(pushes)), len(pushes))
-            pushes, size_bytes = [], 0
-        pushes.append(push)
-        size_bytes += len(push) + 1
-    yield _Frame(sequence, frame_text(join_replies(pushes)), len(pushes))
-
-
-def encode_stored(publication: Publication, epoch: str = "") -> bytes:
-    """A publication of the log as clients get it, for pushes, history and recovery alike.
-
-    A channel's first publication tells the epoch, which begins with it.
-    """
-    offset, content, sender, _ = publication
-    return encode_publication(
-        content, None if sender == _NO_SENDER else sender, offset, epoch if offset == 1 else ""
-    )

@@ -9,9 +9,10 @@ Rules
 Not here: whether somebody may subscribe (`permissions`), what they are sent (`fanout`).
 """
 
-from collections.abc import Collection, Iterable, KeysView
+from collections.abc import Collection, Iterable
 from typing import Protocol
 
+from services.front.encoding import Encoding
 from services.front.outbox import Outbox
 from services.wire.errors import Disconnect, Unsubscribed
 
@@ -19,7 +20,15 @@ from services.wire.errors import Disconnect, Unsubscribed
 class Subscriber(Protocol):
     """The session that holds a subscription."""
 
+    id: str
+    user: str
     outbox: Outbox
+    encoding: Encoding
+    sender: bytes | None
+    """By what its publications are told from others'; None while it has made none."""
+
+    def info(self, chan_info: bytes) -> bytes:
+        """Give the client as others see it in a channel: an encoded ClientInfo."""
 
     def end_subscription(self, subscription: "Subscription", why: Unsubscribed) -> None:
         """Take it out of the hub and tell the client."""
@@ -34,7 +43,9 @@ class Subscription:
     __slots__ = (
         "chan_info",
         "channel",
+        "encoding",
         "expires_seconds",
+        "hears_movements",
         "is_active",
         "is_positioned",
         "joined_at",
@@ -48,6 +59,7 @@ class Subscription:
         self.session = session
         self.outbox = session.outbox
         """The session's, for fan-out is in a hurry."""
+        self.encoding = session.encoding
         self.channel = channel
         self.joined_at = joined_at
         """How many records the view had folded: the reply told of them, later ones are pushed."""
@@ -58,6 +70,8 @@ class Subscription:
         """When its token's time, and the grace after it, are over; 0 for never."""
         self.chan_info = b""
         """What its token says about the client in this channel."""
+        self.hears_movements = False
+        """Whether the client is told who joins and who leaves."""
 
 
 _NOBODY: Collection[Subscription] = frozenset()
@@ -67,19 +81,23 @@ class Hub:
     """All subscriptions of a process."""
 
     def __init__(self) -> None:
-        self._channels: dict[str, set[Subscription]] = {}
+        # Each encoding's channels. By channel first would cost every channel a dict of its own.
+        self._encodings: dict[Encoding, dict[str, set[Subscription]]] = {}
         self.subscriptions = 0
 
     def __len__(self) -> int:
-        return len(self._channels)
+        return len(self.channels())
 
     def add(self, subscription: Subscription) -> None:
         """Let publications of its channel reach it, unless it has been removed before."""
         if not subscription.is_active:
             return
-        members = self._channels.get(subscription.channel)
+        channels = self._encodings.get(subscription.encoding)
+        if channels is None:
+            channels = self._encodings[subscription.encoding] = {}
+        members = channels.get(subscription.channel)
         if members is None:
-            members = self._channels[subscription.channel] = set()
+            members = channels[subscription.channel] = set()
         if subscription not in members:
             members.add(subscription)
             self.subscriptions += 1
@@ -89,25 +107,49 @@ class Hub:
         if not subscription.is_active:
             return
         subscription.is_active = False
-        members = self._channels.get(subscription.channel)
+        channels = self._encodings.get(subscription.encoding, {})
+        members = channels.get(subscription.channel)
         if members is None or subscription not in members:
             return
         members.remove(subscription)
         self.subscriptions -= 1
         if not members:
-            del self._channels[subscription.channel]
+            del channels[subscription.channel]
 
     def is_subscribed(self, channel: str) -> bool:
         """Tell whether anybody here follows the channel."""
-        return channel in self._channels
+        # A loop: `any` of a generator takes four times as long, and each publication asks.
+        for channels in self._encodings.values():  # noqa: SIM110
+            if channel in channels:
+                return True
+        return False
+
+    def groups(self, channel: str) -> list[tuple[Encoding, Collection[Subscription]]]:
+        """Give a channel's subscriptions by encoding; the list is a copy, the groups are not."""
+        return [
+            (encoding, channels[channel])
+            for encoding, channels in self._encodings.items()
+            if channel in channels
+        ]
+
+    def group(self, channel: str, encoding: Encoding) -> Collection[Subscription]:
+        """Give a channel's subscriptions of one encoding; not a copy."""
+        channels = self._encodings.get(encoding)
+        return _NOBODY if channels is None else channels.get(channel, _NOBODY)
 
     def members(self, channel: str) -> Collection[Subscription]:
-        """Give a channel's subscriptions; not a copy."""
-        return self._channels.get(channel, _NOBODY)
+        """Give a channel's subscriptions, whatever their encoding; it may be a copy."""
+        groups = self.groups(channel)
+        if len(groups) == 1:
+            return groups[0][1]
+        return [subscription for _, members in groups for subscription in members]
 
-    def channels(self) -> KeysView[str]:
-        """Give the channels anybody here follows; not a copy."""
-        return self._channels.keys()
+    def channels(self) -> Collection[str]:
+        """Give the channels anybody here follows; it may be a copy."""
+        kinds = [channels for channels in self._encodings.values() if channels]
+        if len(kinds) == 1:
+            return kinds[0].keys()
+        return {channel for channels in kinds for channel in channels}
 
     def lose_continuity(self, channels: Iterable[str] | None = None) -> int:
         """Tell whoever relies on every publication of these channels that some may be missing.
@@ -116,7 +158,7 @@ class Hub:
         many were told.
         """
         told = 0
-        for channel in list(self._channels if channels is None else channels):
+        for channel in list(self.channels() if channels is None else channels):
             for subscription in list(self.members(channel)):
                 if subscription.is_positioned:
                     subscription.session.end_subscription(

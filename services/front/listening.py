@@ -22,6 +22,11 @@ _HEADERS_AT_MOST: Final = 64
 # Sessions are ended before; what is left are requests that are answered in milliseconds.
 _LEAVE_SECONDS: Final = 1.0
 
+# What the kernel takes of one client before we read it. Left to itself that is up to 6 MiB, which
+# a loop reads and parses in one turn: a flood of tiny frames then holds up all others for a second.
+# A client that sends so much is slowed down at 64 KiB a round trip.
+_RECEIVE_BYTES: Final = 64 * 1024
+
 _LOCALHOST: Final = ("127.0.0.1", "::1")
 _PORT_TRIES: Final = 10
 
@@ -118,6 +123,8 @@ def _bind(host: str, port: int, *, is_shared: bool) -> socket.socket:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        # Accepted connections inherit it.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
         bound.setblocking(False)
         bound.bind(address)
     except OSError as error:

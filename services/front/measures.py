@@ -34,6 +34,15 @@ class Measures:
         self.late_refusals = Tally(
             "front_late_refusals", "Publishes answered as queued and refused afterwards."
         )
+        self.presence_questions = Tally(
+            "front_presence_questions", "Messages that asked the other fronts who is in channels."
+        )
+        self.presence_unanswered = Tally(
+            "front_presence_unanswered", "Those that a live front did not answer in time."
+        )
+        self.lost_movements = Tally(
+            "front_lost_movements", "Joins and leaves that there was no room to tell of."
+        )
         self.publish_seconds = Spread(
             "front_publish_seconds", "From a publish to its answer.", _LATENCY_BOUNDS
         )

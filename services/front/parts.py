@@ -10,7 +10,10 @@ from broker.producer import Producer
 from services.front.addresses import Addresses
 from services.front.hub import Hub
 from services.front.measures import Measures
+from services.front.movements import Movements
+from services.front.neighbours import Neighbours
 from services.front.outbox import Flusher
+from services.front.presence import Presence
 from services.front.sessions import Sessions
 from services.front.timers import Wheel
 from services.front.view import FrontView
@@ -28,6 +31,9 @@ class Parts:
     view: FrontView
     hub: Hub
     producer: Producer
+    neighbours: Neighbours
+    presence: Presence
+    movements: Movements
     sessions: Sessions
     wheel: Wheel
     flusher: Flusher

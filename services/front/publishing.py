@@ -8,46 +8,109 @@ Rules
 Not here: batches and their numbers (`broker.producer`), what a worker checks.
 """
 
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
 import msgspec
 import orjson
 
 from broker.batch import Entry, EntryKind
 from broker.record import Outcome, Refused
+from services.front.addresses import Address
+from services.front.hub import Subscription
 from services.front.session import Session, State
 from services.permissions import Who
 from services.wire.command import PublishRequest
 from services.wire.errors import Error, ErrorCode, Refusal
-from services.wire.json_codec import encode_client_info, encode_reply
+from services.wire.json_codec import encode_reply
 from services.wire.payload import one_line
-from services.wire.reply import ClientInfo, MessagePush, PublishResult
+from services.wire.reply import MessagePush, PublishResult
 
 _PUBLISHED = PublishResult()
 
 
-class Awaited:
+# What a client knows its publish by: the id of its command, for one.
+Asked = TypeVar("Asked")
+_AskedHere = TypeVar("_AskedHere", contravariant=True)
+
+
+class Answers(Protocol[_AskedHere]):
+    """How a kind of client is told what became of its publishes."""
+
+    def published(self, session: Session, channel: str, asked: _AskedHere) -> None:
+        """It is safe."""
+
+    def refused(self, session: Session, channel: str, asked: _AskedHere, error: Error) -> None:
+        """It was not made, or nobody knows."""
+
+    def refused_late(self, session: Session, channel: str, error: Error) -> None:
+        """It was told to be safe, and was then refused."""
+
+
+class _Replies:
+    """The client protocol's: replies with the command's id."""
+
+    def published(self, session: Session, channel: str, asked: int) -> None:
+        """See `Answers.published`."""
+        session.say(encode_reply(asked, _PUBLISHED))
+
+    def refused(self, session: Session, channel: str, asked: int, error: Error) -> None:
+        """See `Answers.refused`."""
+        session.refuse(asked, error)
+
+    def refused_late(self, session: Session, channel: str, error: Error) -> None:
+        """See `Answers.refused_late`."""
+        told = {
+            "refused": {
+                "channel": channel,
+                "error": {"code": error.code, "message": error.message},
+            }
+        }
+        session.push("", MessagePush(msgspec.Raw(orjson.dumps(told))))
+
+
+REPLIES = _Replies()
+
+
+class Awaited(Generic[Asked]):
     """A publish whose outcome is still to come: the `Waiter` of its entry."""
 
-    __slots__ = ("_channel", "_command_id", "_is_answered_when_queued", "_offered", "_session")
+    __slots__ = (
+        "_answers",
+        "_asked",
+        "_channel",
+        "_is_answered",
+        "_is_answered_when_queued",
+        "_offered",
+        "_session",
+    )
 
     def __init__(
-        self, session: Session, command_id: int, channel: str, *, is_answered_when_queued: bool
+        self,
+        session: Session,
+        channel: str,
+        asked: Asked,
+        answers: Answers[Asked],
+        *,
+        is_answered_when_queued: bool,
     ) -> None:
         self._session = session
-        self._command_id = command_id
         self._channel = channel
+        self._asked = asked
+        self._answers = answers
+        self._is_answered = False
         self._is_answered_when_queued = is_answered_when_queued
         self._offered = session.parts.monotonic()
 
     def confirmed(self) -> None:
         """The pool has the entry safe."""
-        if self._is_answered_when_queued and self._command_id:
+        if self._is_answered_when_queued and not self._is_answered:
             self._succeed()
 
     def settled(self, outcome: Outcome) -> None:
         """The log has the outcome."""
         if type(outcome) is Refused:
             self._fail(Error(outcome.code, outcome.message))
-        elif self._command_id:
+        elif not self._is_answered:
             self._succeed()
 
     def refused(self) -> None:
@@ -56,7 +119,7 @@ class Awaited:
 
     def given_up(self) -> None:
         """Nobody knows whether the publication was made, or will be."""
-        if self._command_id:
+        if not self._is_answered:
             self._fail(ErrorCode.OUTCOME_UNKNOWN.error)
 
     def _succeed(self) -> None:
@@ -64,31 +127,28 @@ class Awaited:
         session.unanswered -= 1
         session.parts.measures.publish_seconds.observe(session.parts.monotonic() - self._offered)
         if session.state is not State.CLOSED:
-            session.say(encode_reply(self._command_id, _PUBLISHED))
-        self._command_id = 0
+            self._answers.published(session, self._channel, self._asked)
+        self._is_answered = True
 
     def _fail(self, error: Error) -> None:
         session = self._session
-        if not self._command_id:
-            self._tell_late(error)
+        if self._is_answered:
+            session.parts.measures.late_refusals.value += 1
+            if session.state is State.CONNECTED:
+                self._answers.refused_late(session, self._channel, error)
             return
         session.unanswered -= 1
         if session.state is not State.CLOSED:
-            session.refuse(self._command_id, error)
-        self._command_id = 0
+            self._answers.refused(session, self._channel, self._asked, error)
+        self._is_answered = True
 
-    def _tell_late(self, error: Error) -> None:
-        """Tell a sender that was answered already."""
-        session = self._session
-        session.parts.measures.late_refusals.value += 1
-        if session.state is State.CONNECTED:
-            told = {
-                "refused": {
-                    "channel": self._channel,
-                    "error": {"code": error.code, "message": error.message},
-                }
-            }
-            session.push("", MessagePush(msgspec.Raw(orjson.dumps(told))))
+
+class Place(NamedTuple):
+    """A channel that a session may publish to."""
+
+    name: str
+    address: Address
+    subscription: Subscription | None
 
 
 def publish(session: Session, command_id: int, request: PublishRequest) -> None:
@@ -97,24 +157,45 @@ def publish(session: Session, command_id: int, request: PublishRequest) -> None:
     Raises:
         Refusal: it may not, there is nothing to publish, or the pool does not take it now.
     """
+    place = admit(session, request.channel)
+    offer(session, place, _payload(request), command_id, REPLIES)
+
+
+def admit(session: Session, channel: str) -> Place:
+    """Let a session publish to a channel.
+
+    Raises:
+        Refusal: it may not.
+    """
     parts = session.parts
-    address = parts.addresses.find(request.channel)
-    subscription = session.subscription(request.channel)
+    address = parts.addresses.find(channel)
+    subscription = session.subscription(channel)
     who = Who(session.user, is_subscribed=subscription is not None)
     denial = parts.permissions.may_publish(who, address.channel)
     if denial is not None:
         raise Refusal(denial.error)
-    payload = _payload(request)
+    return Place(channel, address, subscription)
+
+
+def offer(
+    session: Session, place: Place, payload: bytes, asked: Asked, answers: Answers[Asked]
+) -> None:
+    """Offer a payload, which is JSON on one line; `answers` tells what becomes of it.
+
+    Raises:
+        Refusal: the session awaits too much already, or the pool does not take it now.
+    """
+    parts = session.parts
+    channel, address, subscription = place
     if session.unanswered >= parts.config.client.unanswered_publish_limit:
         raise Refusal(ErrorCode.TOO_MANY_REQUESTS.explained("see client.unanswered_publish_limit"))
     chan_info = subscription.chan_info if subscription is not None else b""
-    entry = Entry(
-        EntryKind.PUBLISH, request.channel, msgspec.Raw(_sender(session, chan_info)), payload
-    )
+    entry = Entry(EntryKind.PUBLISH, channel, msgspec.Raw(session.info(chan_info)), payload)
     awaited = Awaited(
         session,
-        command_id,
-        request.channel,
+        channel,
+        asked,
+        answers,
         is_answered_when_queued=address.options.reply == "queued",
     )
     if not parts.producer.offer(address.partition, entry, awaited):
@@ -135,23 +216,3 @@ def _payload(request: PublishRequest) -> bytes:
     if not payload:
         raise Refusal(ErrorCode.BAD_REQUEST.explained("data is missing"))
     return one_line(payload)
-
-
-def _sender(session: Session, chan_info: bytes) -> bytes:
-    """The client as subscribers see it."""
-    if chan_info:
-        return _encode_sender(session, chan_info)
-    if session.sender is None:
-        session.sender = _encode_sender(session, b"")
-    return session.sender
-
-
-def _encode_sender(session: Session, chan_info: bytes) -> bytes:
-    return encode_client_info(
-        ClientInfo(
-            session.user,
-            session.id,
-            msgspec.Raw(session.conn_info) if session.conn_info else None,
-            msgspec.Raw(chan_info) if chan_info else None,
-        )
-    )

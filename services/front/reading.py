@@ -2,7 +2,7 @@
 
 import msgspec
 
-from services.front.fanout import encode_stored
+from services.front.encodings.websocket_json import encode_stored
 from services.front.session import Session
 from services.front.view import ChannelState
 from services.permissions import Who

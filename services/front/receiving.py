@@ -10,9 +10,11 @@ Rules
 Not here: what a command does (the families), bytes to commands (`services.wire`).
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from services.front.attending import presence, presence_stats
 from services.front.connecting import connect, refresh
 from services.front.publishing import publish
 from services.front.reading import history
@@ -40,6 +42,9 @@ from services.wire.command import (
 from services.wire.errors import Disconnect, ErrorCode, ProtocolError, Refusal
 from services.wire.json_codec import decode_frame
 
+# A command takes some 10 µs, so that a frame full of them holds up others by a millisecond.
+_COMMANDS_A_TURN: Final = 64
+
 _Waiting = Callable[[Session, int, Any], Awaitable[None]]
 _AtOnce = Callable[[Session, int, Any], None]
 
@@ -61,10 +66,12 @@ async def receive(session: Session, frame: bytes) -> None:
 async def _carry_out_all(session: Session, commands: list[Command] | tuple[Command, ...]) -> None:
     session.parts.measures.commands.value += len(commands)
     is_connecting = session.state is State.CONNECTING
-    for command in commands:
+    for number, command in enumerate(commands, 1):
         if session.is_over or (is_connecting and session.state is State.REFUSED):
             return
         await _carry_out(session, command)
+        if number % _COMMANDS_A_TURN == 0:
+            await asyncio.sleep(0)
 
 
 async def _carry_out(session: Session, command: Command) -> None:
@@ -138,12 +145,12 @@ _AT_ONCE: Final[dict[type[Request], _AtOnce]] = {
     PingRequest: _refuse_ping,
     SendRequest: _refuse_send,
     RPCRequest: _not_available,
-    PresenceRequest: _not_available,
-    PresenceStatsRequest: _not_available,
     Malformed: _refuse_malformed,
 }
 
 _WAITING: Final[dict[type[Request], _Waiting]] = {
     SubscribeRequest: subscribe,
     HistoryRequest: history,
+    PresenceRequest: presence,
+    PresenceStatsRequest: presence_stats,
 }

@@ -20,14 +20,18 @@ import structlog
 from broker.clock import Clock, SystemClock
 from broker.interface import Broker
 from broker.producer import ANSWER_SECONDS, Producer
+from broker.registry import Node
 from services.front.addresses import Addresses
 from services.front.app import build_app
 from services.front.fanout import Fanout
 from services.front.hub import Hub
 from services.front.listening import describe_addresses, listening
 from services.front.measures import Measures
+from services.front.movements import Movements
+from services.front.neighbours import FRONT, Neighbours
 from services.front.outbox import Flusher
 from services.front.parts import Parts
+from services.front.presence import Presence
 from services.front.sessions import Sessions
 from services.front.timers import Wheel
 from services.front.view import FrontView, all_partitions
@@ -109,13 +113,20 @@ def assemble(
     fanout = Fanout(hub, measures)
     counts = {name: lane.partitions for name, lane in config.lanes.items()}
     producer = Producer(broker, secrets.token_hex(8), all_partitions(counts))
+    addresses = Addresses(config, permissions)
+    node = Node(broker.node_id, FRONT, socket.gethostname(), tuple(config.lanes), wall_clock())
+    neighbours = Neighbours(broker.bus, node, clock=clock, jitter=lambda: jitter(0.0, 1.0))
+    presence = Presence(hub, neighbours, measures, clock=clock)
     return fanout, Parts(
         config=config,
         permissions=permissions,
-        addresses=Addresses(config, permissions),
+        addresses=addresses,
         view=FrontView(broker, config, hub, fanout, producer),
         hub=hub,
         producer=producer,
+        neighbours=neighbours,
+        presence=presence,
+        movements=Movements(addresses, neighbours, presence, measures),
         sessions=Sessions(config.client.connection_limit),
         wheel=Wheel(clock),
         monotonic=clock.monotonic,
@@ -134,19 +145,25 @@ async def running(parts: Parts, fanout: Fanout) -> AsyncIterator[None]:
     Raises:
         TopologyProblem: in an exception group: the broker is not as the settings say.
     """
-    async with asyncio.TaskGroup() as tasks:
-        endless = [
-            tasks.create_task(parts.producer.run()),
-            tasks.create_task(parts.wheel.run()),
-            tasks.create_task(fanout.run()),
-            tasks.create_task(_expire(parts.view)),
-            *(tasks.create_task(reader.run()) for reader in parts.view.readers),
-        ]
-        try:
-            yield
-        finally:
-            for task in endless:
-                task.cancel()
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            endless = [
+                tasks.create_task(parts.producer.run()),
+                tasks.create_task(parts.wheel.run()),
+                tasks.create_task(fanout.run()),
+                tasks.create_task(_expire(parts.view)),
+                *(tasks.create_task(reader.run()) for reader in parts.view.readers),
+                tasks.create_task(parts.neighbours.run()),
+                tasks.create_task(parts.presence.run()),
+                tasks.create_task(parts.movements.run()),
+            ]
+            try:
+                yield
+            finally:
+                for task in endless:
+                    task.cancel()
+    finally:
+        await parts.neighbours.leave()
 
 
 async def _expire(view: FrontView) -> None:

@@ -17,15 +17,18 @@ import math
 import uuid
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
 import structlog
 
+from services.front.encoding import Encoding
+from services.front.encodings.websocket_json import WEBSOCKET_JSON
 from services.front.hub import Subscription
 from services.front.outbox import Outbox
 from services.front.timers import NEVER
 from services.front.transports.frames import frame_ping, frame_text
 from services.wire.errors import Disconnect, Error, Unsubscribed
-from services.wire.json_codec import PING, encode_error, encode_push, encode_reply
-from services.wire.reply import Push, Result, UnsubscribePush
+from services.wire.json_codec import PING, encode_client_info, encode_error, encode_reply
+from services.wire.reply import ClientInfo, Push, Result, UnsubscribePush
 
 if TYPE_CHECKING:
     from services.front.parts import Parts
@@ -81,6 +84,7 @@ class Session:
         "_subscriptions_expire_seconds",
         "conn_info",
         "due_tick",
+        "encoding",
         "id",
         "outbox",
         "parts",
@@ -91,9 +95,12 @@ class Session:
         "user",
     )
 
-    def __init__(self, parts: "Parts", line: Line, outbox: Outbox) -> None:
+    def __init__(
+        self, parts: "Parts", line: Line, outbox: Outbox, encoding: Encoding = WEBSOCKET_JSON
+    ) -> None:
         self.parts = parts
         self.outbox = outbox
+        self.encoding = encoding
         self._line = line
         self.state = State.CONNECTING
         self.id = ""
@@ -135,8 +142,7 @@ class Session:
 
     def say(self, line: bytes) -> None:
         """Send a reply or push, or find that the client is too slow."""
-        if not self.outbox.offer(frame_text(line)) and self.state is not State.CLOSED:
-            self.disconnect(Disconnect.SLOW)
+        self._offer(frame_text(line))
 
     def answer(self, command_id: int, result: Result) -> None:
         """Answer a command."""
@@ -149,7 +155,31 @@ class Session:
 
     def push(self, channel: str, push: Push) -> None:
         """Tell something that was not asked for."""
-        self.say(encode_push(channel, push))
+        frame = self.encoding.encode_push(channel, push)
+        if frame:
+            self._offer(frame)
+
+    def _offer(self, frame: bytes) -> None:
+        if not self.outbox.offer(frame) and self.state is not State.CLOSED:
+            self.disconnect(Disconnect.SLOW)
+
+    def info(self, chan_info: bytes) -> bytes:
+        """Give the client as others see it, encoded; in channels without chan_info only once."""
+        if chan_info:
+            return self._encode_info(chan_info)
+        if self.sender is None:
+            self.sender = self._encode_info(b"")
+        return self.sender
+
+    def _encode_info(self, chan_info: bytes) -> bytes:
+        return encode_client_info(
+            ClientInfo(
+                self.user,
+                self.id,
+                msgspec.Raw(self.conn_info) if self.conn_info else None,
+                msgspec.Raw(chan_info) if chan_info else None,
+            )
+        )
 
     # ---- beginning and end
 
@@ -193,6 +223,7 @@ class Session:
         subscriptions, self.subscriptions = self.subscriptions, None
         for subscription in (subscriptions or {}).values():
             self.parts.hub.remove(subscription)
+            self.parts.movements.leave(subscription)
 
     # ---- subscriptions
 
@@ -209,6 +240,7 @@ class Session:
             self.subscriptions = {}
         self.subscriptions[subscription.channel] = subscription
         self.parts.hub.add(subscription)
+        self.parts.movements.join(subscription)
         if subscription.expires_seconds:
             self.subscription_expires(subscription, subscription.expires_seconds)
 
@@ -217,6 +249,7 @@ class Session:
         subscription = self.subscriptions.pop(channel, None) if self.subscriptions else None
         if subscription is not None:
             self.parts.hub.remove(subscription)
+            self.parts.movements.leave(subscription)
 
     def end_subscription(self, subscription: Subscription, why: Unsubscribed) -> None:
         """Take the client out of a channel and tell it."""

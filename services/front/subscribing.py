@@ -23,7 +23,7 @@ from services.auth import (
     verify_subscription_token,
 )
 from services.front.connecting import time_to_live
-from services.front.fanout import encode_stored
+from services.front.encodings.websocket_json import encode_stored
 from services.front.hub import Subscription
 from services.front.session import EndSession, Session
 from services.front.view import ChannelState
@@ -78,10 +78,14 @@ async def subscribe(session: Session, command_id: int, request: SubscribeRequest
         session.parts.view.sequence,
         is_positioned=tracking.is_positioned,
     )
+    subscription.hears_movements = session.parts.permissions.hears_movements(
+        who, address.channel, request
+    )
+    if grant is not None:
+        subscription.chan_info = grant.info
     session.answer(command_id, _result(session, request, tracking, state, recovery, grant))
     session.join(subscription)
     if grant is not None:
-        subscription.chan_info = grant.info
         session.subscription_expires(subscription, _end_of_grace(session, grant.expire_at))
 
 

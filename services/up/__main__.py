@@ -22,7 +22,8 @@ from broker.local.ports import find_owner, is_listening
 from services.config import Config, describe_openings, development_config
 from services.failing import CannotStart, run_to_exit_code
 from services.up.broker import UpBroker, open_broker
-from services.up.child import Child, ChildCannotStart, running
+from services.up.child import Child, ChildCannotStart, KillSwitch, running
+from services.up.control import controlling
 from services.up.say import say
 
 DIRECTORY = Path(".rabbitmq")
@@ -41,11 +42,14 @@ async def run(config: Config, directory: Path) -> None:
     Cancelling: everything that was started is stopped, in order.
     """
     base = f"http://{config.front.host}:{config.front.port}"
-    async with open_broker(config, directory) as broker:
+    switch = KillSwitch()
+    async with open_broker(config, directory) as broker, controlling(switch) as control:
         worker = Child("worker", WORKER, _environment(broker.worker_urls), WORKER_STOP_SECONDS)
         front_stop_seconds = config.front.drain_seconds + 10
-        front = Child("front", FRONT, _environment(broker.front_urls), front_stop_seconds)
-        async with running(worker), running(front):
+        front_environment = _environment(broker.front_urls)
+        front_environment["FOREBAY_PAGE__WORKER_CONTROL"] = str(control)
+        front = Child("front", FRONT, front_environment, front_stop_seconds)
+        async with running(worker, switch), running(front):
             await _wait_until_ready(f"{base}/health/ready")
             _announce(config, broker, base)
             await asyncio.Event().wait()
@@ -74,9 +78,13 @@ def _answers(url: str) -> bool:
 
 def _announce(config: Config, broker: UpBroker, base: str) -> None:
     say("ready")
+    if config.page.enabled:
+        say(f"  demo page            {base}/")
     for sentence in describe_openings(config):
         say(f"  open for development: {sentence}")
     say(f"  clients connect to   {base.replace('http', 'ws', 1)}/connection/websocket")
+    if config.plain.enabled:
+        say(f"  plain WebSockets     {base.replace('http', 'ws', 1)}/ and /ws/CHANNEL")
     say(f"  health               {base}/health")
     if broker.management_url:
         say(f"  RabbitMQ management  {broker.management_url}")

@@ -36,8 +36,29 @@ class Child:
     stop_seconds: float
 
 
+class KillSwitch:
+    """Kills a child as a failing machine would, and keeps it away for a while."""
+
+    def __init__(self) -> None:
+        self.process: asyncio.subprocess.Process | None = None
+        self._away_seconds: float | None = None
+
+    def pull(self, away_seconds: float) -> bool:
+        """Kill the child, or answer False: it does not run now."""
+        if self.process is None or self.process.returncode is not None:
+            return False
+        self._away_seconds = away_seconds
+        self.process.kill()
+        return True
+
+    def take(self) -> float | None:
+        """For how long it stays away, if that is why it ended; tells it once."""
+        away_seconds, self._away_seconds = self._away_seconds, None
+        return away_seconds
+
+
 @asynccontextmanager
-async def running(child: Child) -> AsyncIterator[None]:
+async def running(child: Child, switch: KillSwitch | None = None) -> AsyncIterator[None]:
     """Keep a child running during the block, and stop it (SIGTERM) at its end.
 
     Cancelling: as at the end of the block; a second time: the child is killed.
@@ -46,16 +67,21 @@ async def running(child: Child) -> AsyncIterator[None]:
         ChildCannotStart: it ended with the exit code that says so (in an exception group).
     """
     async with asyncio.TaskGroup() as tasks:
-        supervising = tasks.create_task(_supervise(child))
+        supervising = tasks.create_task(_supervise(child, switch or KillSwitch()))
         yield
         supervising.cancel()
 
 
-async def _supervise(child: Child) -> None:
+async def _supervise(child: Child, switch: KillSwitch) -> None:
     pause_seconds = FIRST_PAUSE_SECONDS
     while True:
         started = time.monotonic()
-        code = await _run(child)
+        code = await _run(child, switch)
+        away_seconds = switch.take()
+        if away_seconds is not None:
+            say(f"the {child.name} was killed on request; starting it again in {away_seconds:g} s")
+            await asyncio.sleep(away_seconds)
+            continue
         if code == EXIT_CANNOT_START:
             raise ChildCannotStart(f"the {child.name} cannot start as things are")
         if time.monotonic() - started > STEADY_SECONDS:
@@ -65,16 +91,18 @@ async def _supervise(child: Child) -> None:
         pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
 
 
-async def _run(child: Child) -> int:
+async def _run(child: Child, switch: KillSwitch) -> int:
     process = await asyncio.create_subprocess_exec(
         *ending_with_us([sys.executable, *child.arguments]),
         env=dict(child.environment),
         stdin=asyncio.subprocess.DEVNULL,
         start_new_session=True,
     )
+    switch.process = process
     try:
         return await process.wait()
     finally:
+        switch.process = None
         await _stop(process, child.stop_seconds)
 
 

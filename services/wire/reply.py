@@ -69,7 +69,8 @@ class PublishResult(msgspec.Struct, frozen=True, gc=False):
 class PresenceResult(msgspec.Struct, frozen=True, gc=False):
     """Who is in a channel, by client id."""
 
-    presence: dict[str, ClientInfo]
+    presence: dict[str, ClientInfo] | dict[str, Payload]
+    """Raw where it came from another front, which encoded it."""
 
 
 class PresenceStatsResult(msgspec.Struct, frozen=True, gc=False):
@@ -126,13 +127,13 @@ Result = (
 class JoinPush(msgspec.Struct, frozen=True, gc=False):
     """A client came into a channel."""
 
-    info: ClientInfo
+    info: ClientInfo | Payload
 
 
 class LeavePush(msgspec.Struct, frozen=True, gc=False):
     """A client left a channel."""
 
-    info: ClientInfo
+    info: ClientInfo | Payload
 
 
 class UnsubscribePush(msgspec.Struct, frozen=True, gc=False):

@@ -146,6 +146,7 @@ class PartitionWorker:
                     _log.info("partition left", partition=self._partition.name, reason=reasons)
                     self._counters.losses.value += 1
                 self._claim = None
+                _raise_if_cancelled()
                 if not self._is_leaving:
                     await asyncio.sleep(random.uniform(0.02, 0.2))
             following.cancel()
@@ -323,3 +324,10 @@ class PartitionWorker:
     def _write_snapshot(self) -> None:
         if self._snapshots.is_due and self._last_counted is not None:
             self._snapshots.take(self._last_counted, self._reader.view, self._settled)
+
+
+def _raise_if_cancelled() -> None:
+    """Go on with a cancellation that came with an error: before Python 3.13 a group hides it."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -12,6 +12,8 @@ from centrifuge import (
     ConnectedContext,
     ConnectingContext,
     DisconnectedContext,
+    JoinContext,
+    LeaveContext,
     Publication,
     PublicationContext,
     SubscribedContext,
@@ -60,6 +62,8 @@ class SubscriptionEvents(SubscriptionEventHandler):  # type: ignore[misc]  # as 
     subscribed: asyncio.Queue[SubscribedContext] = field(default_factory=asyncio.Queue)
     unsubscribed: asyncio.Queue[UnsubscribedContext] = field(default_factory=asyncio.Queue)
     publications: asyncio.Queue[Publication] = field(default_factory=asyncio.Queue)
+    movements: asyncio.Queue[tuple[str, str]] = field(default_factory=asyncio.Queue)
+    """Joins and leaves, each with the client's id."""
 
     async def on_subscribed(self, ctx: SubscribedContext) -> None:
         self.subscribed.put_nowait(ctx)
@@ -69,6 +73,12 @@ class SubscriptionEvents(SubscriptionEventHandler):  # type: ignore[misc]  # as 
 
     async def on_publication(self, ctx: PublicationContext) -> None:
         self.publications.put_nowait(ctx.pub)
+
+    async def on_join(self, ctx: JoinContext) -> None:
+        self.movements.put_nowait(("join", ctx.info.client))
+
+    async def on_leave(self, ctx: LeaveContext) -> None:
+        self.movements.put_nowait(("leave", ctx.info.client))
 
     async def take(self, count: int) -> list[Publication]:
         """Wait for the next so many publications."""
@@ -110,9 +120,9 @@ async def python_client(
         await client.disconnect()
 
 
-async def follow(client: Client, channel: str) -> Followed:
+async def follow(client: Client, channel: str, *, join_leave: bool = False) -> Followed:
     """Subscribe and wait until that is done."""
     events = SubscriptionEvents()
-    subscription = client.new_subscription(channel, events=events)
+    subscription = client.new_subscription(channel, events=events, join_leave=join_leave)
     await subscription.subscribe()
     return Followed(subscription, events, await next_of(events.subscribed))

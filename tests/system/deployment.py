@@ -42,6 +42,9 @@ drain_seconds = 1
 allow_anonymous_connect_without_token = true
 recovery_max_publication_limit = 10000
 
+[plain]
+enabled = true
+
 [client.token]
 hmac_secret_key = "{TOKEN_SECRET}"
 
@@ -67,6 +70,16 @@ force_recovery = true
 allow_subscribe_for_client = true
 allow_publish_for_subscriber = true
 allow_history_for_subscriber = true
+
+# Everybody sees who is there, comes and goes.
+[[namespace]]
+name = "room"
+allow_subscribe_for_client = true
+allow_subscribe_for_anonymous = true
+presence = true
+join_leave = true
+allow_presence_for_client = true
+allow_presence_for_anonymous = true
 
 # Nothing is kept.
 [[namespace]]

@@ -24,9 +24,15 @@ class ServerProcess:
     """A `python -m module` in a process group of its own."""
 
     def __init__(
-        self, name: str, module: str, settings: Mapping[str, str], directory: Path
+        self,
+        name: str,
+        module: str,
+        settings: Mapping[str, str],
+        directory: Path,
+        cwd: Path = ROOT,
     ) -> None:
         self.name = name
+        self._cwd = cwd
         self.log_path = directory / f"{name}.log"
         self._module = module
         self._settings = settings
@@ -54,7 +60,7 @@ class ServerProcess:
         with self.log_path.open("ab") as log:
             self._child = subprocess.Popen(
                 command,
-                cwd=ROOT,
+                cwd=self._cwd,
                 env={**inherited, **self._settings, "PYTHONUNBUFFERED": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -88,6 +88,59 @@ def test_publishing_and_reading_history_are_denied_unless_allowed(
     assert history.may_read_history(who, parse_channel(channel)) is answer
 
 
+@pytest.mark.parametrize(
+    ("allowed", "who", "channel", "answer"),
+    [
+        ([], Who("u", is_subscribed=True), "ns:a", DENIED),
+        ([CLIENT], Who("u"), "ns:a", None),
+        ([CLIENT], Who(""), "ns:a", DENIED),
+        ([CLIENT, ANONYMOUS], Who(""), "ns:a", None),
+        ([SUBSCRIBER], Who("u"), "ns:a", DENIED),
+        ([SUBSCRIBER], Who("u", is_subscribed=True), "ns:a", None),
+        ([SUBSCRIBER, ANONYMOUS], Who("", is_subscribed=True), "ns:a", None),
+        ([CLIENT], Who("u"), "$ns:a", DENIED),
+        ([CLIENT], Who("u"), "other:a", ErrorCode.UNKNOWN_CHANNEL),
+    ],
+)
+def test_presence_is_denied_unless_allowed(
+    allowed: list[str], who: Who, channel: str, answer: ErrorCode | None
+) -> None:
+    options = {f"allow_presence_{name}": True for name in allowed}
+    seen = permissions(options | {"presence": True})
+    assert seen.may_ask_presence(who, parse_channel(channel)) is answer
+
+
+def test_presence_is_not_available_where_it_is_off() -> None:
+    channel = parse_channel("ns:a")
+    everything = permissions({"allow_presence_for_client": True}, {"insecure": True})
+    assert everything.may_ask_presence(Who("u"), channel) is ErrorCode.NOT_AVAILABLE
+    assert (
+        permissions({"presence": True}, {"insecure": True}).may_ask_presence(Who(""), channel)
+        is None
+    )
+
+
+SEEN = {"join_leave": True, "allow_presence_for_subscriber": True}
+
+
+@pytest.mark.parametrize(
+    ("options", "wishes", "hears"),
+    [
+        (SEEN, True, True),
+        (SEEN, False, False),
+        ({"join_leave": True}, True, False),
+        ({"allow_presence_for_subscriber": True}, True, False),
+        ({"join_leave": True, "force_push_join_leave": True}, False, True),
+    ],
+)
+def test_a_wish_for_joins_counts_only_where_presence_may_be_asked(
+    options: dict[str, Any], wishes: bool, hears: bool
+) -> None:
+    request = SubscribeRequest("ns:a", join_leave=wishes)
+    asked = permissions(options).hears_movements(Who("u"), parse_channel("ns:a"), request)
+    assert asked is hears
+
+
 def test_history_is_not_available_where_none_is_kept() -> None:
     channel = parse_channel("ns:a")
     everything = permissions({"allow_history_for_client": True}, {"insecure": True})

@@ -12,12 +12,14 @@ Rules
 """
 
 import asyncio
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 import structlog
 from aiohttp import WSMsgType, web
 from aiohttp.http import WSMessageNoDecodeText
 
+from services.front.encoding import Encoding
+from services.front.encodings.websocket_json import WEBSOCKET_JSON
 from services.front.outbox import Outbox
 from services.front.parts import Parts
 from services.front.receiving import receive
@@ -37,6 +39,10 @@ _GRACE_SECONDS: Final = 2.0
 _SLOW_GRACE_SECONDS: Final = 0.5
 
 _VERSION_HEADER: Final = "Sec-WebSocket-Version"
+
+# `receive` gives what has arrived without a turn of the loop, and one read can bring thousands. At
+# this many the turn costs next to nothing, and a flood holds up others by a millisecond.
+_MESSAGES_A_TURN: Final = 32
 
 
 class WebSocketLine:
@@ -72,7 +78,63 @@ class WebSocketLine:
             self._transport.close()
 
 
+class Conversation(Protocol):
+    """What is spoken over a connection."""
+
+    @property
+    def encoding(self) -> Encoding:
+        """How the session's publications are told."""
+
+    @property
+    def subprotocols(self) -> tuple[str, ...]:
+        """What the handshake offers."""
+
+    async def open(self, session: Session) -> None:
+        """Begin, once the connection is there."""
+
+    async def receive(self, session: Session, frame: bytes) -> None:
+        """Take a text frame."""
+
+    def receive_binary(self, session: Session) -> None:
+        """Take a binary frame."""
+
+
+class _JsonConversation:
+    """The client protocol; one for all connections."""
+
+    encoding = WEBSOCKET_JSON
+    subprotocols = (SUBPROTOCOL,)
+
+    async def open(self, session: Session) -> None:
+        """See `Conversation.open`; it is the client who begins."""
+
+    async def receive(self, session: Session, frame: bytes) -> None:
+        """See `Conversation.receive`."""
+        await receive(session, frame)
+
+    def receive_binary(self, session: Session) -> None:
+        """See `Conversation.receive_binary`."""
+        session.disconnect(Disconnect.BAD_REQUEST, "a binary frame in a JSON session")
+
+
+_JSON: Final = _JsonConversation()
+
+
 async def serve_websocket(request: web.Request) -> web.StreamResponse:
+    """Serve one client of the client protocol until it leaves or is told to go.
+
+    Raises:
+        HTTPException: it is no WebSocket handshake that is welcome here.
+
+    Cancelling: the connection is cut off.
+    """
+    pings_by_frame = request.query.get("cf_ws_frame_ping_pong") == "true"
+    return await converse(request, _JSON, pings_by_frame=pings_by_frame)
+
+
+async def converse(
+    request: web.Request, conversation: Conversation, *, pings_by_frame: bool
+) -> web.StreamResponse:
     """Serve one client until it leaves or is told to go.
 
     Raises:
@@ -83,9 +145,10 @@ async def serve_websocket(request: web.Request) -> web.StreamResponse:
     parts = request.app[PARTS]
     _check_handshake(request, parts)
     websocket = web.WebSocketResponse[Literal[False]](
-        protocols=(SUBPROTOCOL,),
+        protocols=conversation.subprotocols,
         compress=False,
-        max_msg_size=parts.config.client.message_size_limit,
+        # aiohttp refuses a message of just this size too.
+        max_msg_size=parts.config.client.message_size_limit + 1,
         heartbeat=None,
         autoping=False,
         autoclose=False,
@@ -97,14 +160,10 @@ async def serve_websocket(request: web.Request) -> web.StreamResponse:
     if transport is None:
         return websocket
     outbox = Outbox(transport, parts.flusher, parts.config.client.queue_max_size)
-    line = WebSocketLine(
-        transport,
-        outbox,
-        pings_by_frame=request.query.get("cf_ws_frame_ping_pong") == "true",
-    )
-    session = Session(parts, line, outbox)
+    line = WebSocketLine(transport, outbox, pings_by_frame=pings_by_frame)
+    session = Session(parts, line, outbox, conversation.encoding)
     try:
-        await _serve(websocket, session)
+        await _serve(websocket, session, conversation)
     except Exception:  # noqa: BLE001  (the supervisor of one session: its failure ends it alone)
         _log.exception("a session failed", user=session.user, remote=session.remote)
         session.disconnect(Disconnect.INTERNAL)
@@ -114,32 +173,42 @@ async def serve_websocket(request: web.Request) -> web.StreamResponse:
     return websocket
 
 
-async def _serve(websocket: web.WebSocketResponse[Literal[False]], session: Session) -> None:
+async def _serve(
+    websocket: web.WebSocketResponse[Literal[False]], session: Session, conversation: Conversation
+) -> None:
     """Take what the client sends until the connection ends."""
+    await conversation.open(session)
     # No variable here holds a message: it would live on until the next one comes.
-    while await _take(session, await websocket.receive()):
-        pass
+    taken = 0
+    while await _take(session, conversation, await websocket.receive()):
+        taken += 1
+        if taken % _MESSAGES_A_TURN == 0:
+            await asyncio.sleep(0)
 
 
-async def _take(session: Session, message: WSMessageNoDecodeText) -> bool:
+async def _take(
+    session: Session, conversation: Conversation, message: WSMessageNoDecodeText
+) -> bool:
     """Take one message; answer whether the connection goes on."""
     if message.type is WSMsgType.TEXT:
         if not session.is_over:
-            await receive(session, message.data)
+            await conversation.receive(session, message.data)
+        return True
+    if message.type is WSMsgType.BINARY:
+        if not session.is_over:
+            conversation.receive_binary(session)
         return True
     return _take_other(session, message.type, message.data)
 
 
 def _take_other(session: Session, kind: WSMsgType, content: Any) -> bool:
-    """Take what is no text; answer whether the connection goes on."""
+    """Take a control frame; answer whether the connection goes on."""
     match kind:
         case WSMsgType.PING:
             if not session.outbox.offer(frame_pong(content)):
                 session.disconnect(Disconnect.SLOW)
         case WSMsgType.PONG:
             session.take_pong()
-        case WSMsgType.BINARY:
-            session.disconnect(Disconnect.BAD_REQUEST, "a binary frame in a JSON session")
         case WSMsgType.CLOSE:
             _answer_close(session, content)
             return False
@@ -160,22 +229,25 @@ def _check_handshake(request: web.Request, parts: Parts) -> None:
     Raises:
         HTTPException: it does not.
     """
-    origin = request.headers.get("Origin")
+    # Two of them are none that is allowed, whatever the first one is.
+    origins = request.headers.getall("Origin", ())
+    origin = ", ".join(origins) if origins else None
     if not may_connect_from(origin, parts.config.client.allowed_origins):
-        _reject(request, parts, "origin", setting="client.allowed_origins", origin=origin)
+        reject(request, parts, "origin", setting="client.allowed_origins", origin=origin)
         raise web.HTTPForbidden(text="origin not allowed\n")
     if request.headers.get("Upgrade", "").strip().lower() == "websocket" and (
         request.headers.get(_VERSION_HEADER, "").strip() != "13"
     ):
-        _reject(request, parts, "version")
+        reject(request, parts, "version")
         raise web.HTTPUpgradeRequired(headers={_VERSION_HEADER: "13"}, text="version 13 only\n")
     if parts.sessions.is_draining:
         raise web.HTTPServiceUnavailable(text="shutting down\n", headers={"Retry-After": "1"})
     if parts.sessions.is_full:
-        _reject(request, parts, "limit", setting="client.connection_limit")
+        reject(request, parts, "limit", setting="client.connection_limit")
         raise web.HTTPServiceUnavailable(text="too many sessions\n", headers={"Retry-After": "5"})
 
 
-def _reject(request: web.Request, parts: Parts, reason: str, **facts: str | None) -> None:
+def reject(request: web.Request, parts: Parts, reason: str, **facts: str | None) -> None:
+    """Note a connection that is refused; `setting` names what would let it in."""
     parts.measures.rejected_handshakes.add(reason)
     _log.warning("connection rejected", reason=reason, remote=request.remote, **facts)

@@ -3,8 +3,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.front.encoding import Encoding
+from services.front.encodings.websocket_json import WEBSOCKET_JSON
 from services.front.hub import Hub, Subscription
 from services.front.outbox import Flusher, Outbox
+from services.front.plain.encoding import PlainText
+from services.template import Template
 from services.wire.errors import Disconnect, Unsubscribed
 from tests.unit.front.stage import Wire
 
@@ -12,10 +16,17 @@ from tests.unit.front.stage import Wire
 class Subscriber:
     """Holds subscriptions; leaves one when told to."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, encoding: Encoding = WEBSOCKET_JSON) -> None:
+        self.id = ""
+        self.user = ""
         self.outbox = Outbox(Wire(), Flusher(lambda _: None), 1000)
+        self.encoding = encoding
+        self.sender: bytes | None = None
         self.told: list[tuple[str, Unsubscribed]] = []
         self._hub = hub
+
+    def info(self, chan_info: bytes) -> bytes:
+        raise AssertionError("the hub tells nobody who is there")
 
     def end_subscription(self, subscription: Subscription, why: Unsubscribed) -> None:
         self._hub.remove(subscription)
@@ -25,14 +36,22 @@ class Subscriber:
         raise AssertionError("the hub disconnects nobody")
 
 
-def subscription(hub: Hub, channel: str, *, is_positioned: bool = True) -> Subscription:
-    return Subscription(Subscriber(hub), channel, 0, is_positioned=is_positioned)
+ENCODINGS = (WEBSOCKET_JSON, PlainText(Template("")))
+
+
+def subscription(
+    hub: Hub, channel: str, *, is_positioned: bool = True, encoding: Encoding = WEBSOCKET_JSON
+) -> Subscription:
+    return Subscription(Subscriber(hub, encoding), channel, 0, is_positioned=is_positioned)
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from(("add", "remove")))))
 def test_adding_and_removing_in_any_order_leaves_no_residue(steps: list[tuple[int, str]]) -> None:
     hub = Hub()
-    stays = [subscription(hub, f"channel {number % 3}") for number in range(10)]
+    stays = [
+        subscription(hub, f"channel {number % 3}", encoding=ENCODINGS[number % 2])
+        for number in range(10)
+    ]
     inside: set[Subscription] = set()
     gone: set[Subscription] = set()
     for number, action in steps:
@@ -48,6 +67,12 @@ def test_adding_and_removing_in_any_order_leaves_no_residue(steps: list[tuple[in
             expected = {s for s in inside if s.channel == channel}
             assert set(hub.members(channel)) == expected
             assert hub.is_subscribed(channel) == bool(expected)
+            groups = {encoding: set(members) for encoding, members in hub.groups(channel)}
+            for encoding in ENCODINGS:
+                its = {s for s in expected if s.encoding is encoding}
+                assert groups.get(encoding, set()) == set(hub.group(channel, encoding)) == its
+        assert set(hub.channels()) == {s.channel for s in inside}
+        assert len(hub) == len(set(hub.channels()))
         assert hub.subscriptions == len(inside)
     for stay in stays:
         hub.remove(stay)

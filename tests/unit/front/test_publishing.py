@@ -3,7 +3,7 @@
 import pytest
 
 from broker.record import Done, Refused
-from services.front.publishing import Awaited
+from services.front.publishing import REPLIES, Awaited
 from tests.unit.front.stage import NODE, Stage, open_config, staging
 
 
@@ -128,7 +128,7 @@ async def test_a_queued_namespace_answers_before_a_worker_has_looked() -> None:
 
 async def test_a_late_refusal_is_told_to_the_sender_as_a_message(stage: Stage) -> None:
     client = await stage.client()
-    waiter = Awaited(client.session, 2, "queued:a", is_answered_when_queued=True)
+    waiter = Awaited(client.session, "queued:a", 2, REPLIES, is_answered_when_queued=True)
     client.session.unanswered = 1
     waiter.confirmed()
     waiter.settled(Refused(4000, "not today"))
@@ -143,7 +143,9 @@ async def test_a_late_refusal_is_told_to_the_sender_as_a_message(stage: Stage) -
 async def test_each_way_a_publish_can_end_is_answered_once(stage: Stage) -> None:
     client = await stage.client()
     client.session.unanswered = 4
-    waiters = [Awaited(client.session, n, "a", is_answered_when_queued=False) for n in range(2, 6)]
+    waiters = [
+        Awaited(client.session, "a", n, REPLIES, is_answered_when_queued=False) for n in range(2, 6)
+    ]
     for waiter in waiters:
         waiter.confirmed()
     assert client.news() == []

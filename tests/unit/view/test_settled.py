@@ -1,6 +1,6 @@
 """Which entries have their outcome: exactly, for all that can still be delivered."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.record import Done
@@ -118,9 +118,7 @@ class Exact:
         return number <= self.highest.get(producer, 0) - NUMBERS_KEPT
 
     def has(self, producer: str, number: int, entry: int) -> bool:
-        return self.is_behind(producer, number) or entry in self.entries.get(
-            (producer, number), ()
-        )
+        return self.is_behind(producer, number) or entry in self.entries.get((producer, number), ())
 
     def is_whole(self, producer: str, number: int) -> bool:
         settled = self.entries.get((producer, number), set())
@@ -138,6 +136,7 @@ def marks(draw: st.DrawFn) -> tuple[str, int, int, int, int]:
     return draw(st.sampled_from("pq")), number, size, first, count
 
 
+@settings(deadline=None)
 @given(st.lists(marks(), max_size=60), st.integers(0, 60))
 def test_settled_entries_are_known_exactly_whatever_order_they_came_in(
     script: list[tuple[str, int, int, int, int]], snapshot_at: int
@@ -162,6 +161,7 @@ def test_settled_entries_are_known_exactly_whatever_order_they_came_in(
             )
 
 
+@settings(deadline=None)
 @given(st.lists(marks(), max_size=60))
 def test_a_snapshot_of_settled_numbers_holds_all_of_them(
     script: list[tuple[str, int, int, int, int]],

@@ -1,0 +1,97 @@
+"""What fronts say to each other on the bus, as values and as JSON.
+
+Each is an object whose `kind` says what it is, like those of `broker.registry`, which sees them
+first and passes on what it does not know.
+
+Rules
+- A field that is not known here is ignored, and so is a message of an unknown kind: they may be a
+  later version's.
+- What clients wrote stays raw: nothing here parses it.
+
+Not here: who answers what (`presence`), who is told (`movements`), sending (`neighbours`).
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Topic(StrEnum):
+    """What is asked about a channel."""
+
+    CLIENTS = "clients"
+    """Each client's ClientInfo, by client id."""
+    USERS = "users"
+    """How many clients each user has there."""
+
+
+class Subject(msgspec.Struct, frozen=True, array_like=True):
+    """A topic of a channel."""
+
+    topic: Topic
+    channel: str
+
+
+class PresenceQuestion(msgspec.Struct, frozen=True, tag_field="kind", tag="presence_question"):
+    """Who is in these channels? To all fronts."""
+
+    sender: str
+    number: int
+    """The asker's own, rising."""
+    subjects: list[Subject]
+
+
+class Listing(msgspec.Struct, frozen=True, array_like=True):
+    """Some of what one front knows about a subject. Several of the same subject add up."""
+
+    subject: Subject
+    entries: dict[str, msgspec.Raw]
+    is_cut: bool = False
+    """Whether there was more than a front may list: what is here is of no use then."""
+
+
+class PresenceAnswer(msgspec.Struct, frozen=True, tag_field="kind", tag="presence_answer"):
+    """A part of one front's answer; subjects nobody is in are left out."""
+
+    sender: str
+    number: int
+    part: int
+    """From 0, without gaps: one that is missing was lost."""
+    is_last: bool
+    listings: list[Listing]
+
+
+class Movement(msgspec.Struct, frozen=True, array_like=True):
+    """A client that came into a channel, or left it."""
+
+    channel: str
+    is_join: bool
+    client: str
+    info: msgspec.Raw
+    """Its ClientInfo."""
+
+
+class Moved(msgspec.Struct, frozen=True, tag_field="kind", tag="moved"):
+    """What happened in one turn of the sender's loop, in order. To all fronts."""
+
+    sender: str
+    movements: list[Movement]
+
+
+Message = PresenceQuestion | PresenceAnswer | Moved
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
+
+
+def encode_message(message: Message) -> bytes:
+    """A message as it travels."""
+    return _encoder.encode(message)
+
+
+def decode_message(body: bytes) -> Message | None:
+    """The message in a body; None if it is none that is known here."""
+    try:
+        return _decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None

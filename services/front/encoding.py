@@ -1,0 +1,60 @@
+"""How a kind of client is told of publications: what fan-out and sessions need to know of it.
+
+A publication is encoded once for each encoding that is present among a channel's subscribers, and
+all who share it are given the same bytes.
+
+Rules
+- An encoding is one object for all its sessions in a process: subscriptions are grouped by it.
+- What it makes is complete for the transport: any joining of it is legal.
+
+Not here: the encodings (`encodings`, `plain`), who gets what (`fanout`).
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple, Protocol
+
+from services.view.history import Publication
+from services.wire.reply import Push
+
+# Larger pieces would only make a client parse for longer before it sees the first publication.
+FRAME_BYTES_AT_MOST: Final = 64 * 1024
+
+
+class Piece(NamedTuple):
+    """One publication, and who made it: a session's `sender`."""
+
+    sender: bytes
+    content: bytes
+
+
+class Frame(NamedTuple):
+    """Some publications of one record, as they are sent."""
+
+    sequence: int
+    """The number of the record."""
+    content: bytes
+    publications: int
+    pieces: tuple[Piece, ...] = ()
+    """What `content` is made of, where clients are not told of their own publications."""
+
+    def without(self, sender: bytes | None) -> tuple[bytes, int]:
+        """What is sent to this sender, and how many publications that is."""
+        if not self.pieces:
+            return self.content, self.publications
+        others = [piece.content for piece in self.pieces if piece.sender != sender]
+        return b"".join(others), len(others)
+
+
+class Encoding(Protocol):
+    """A kind of client's language. Nothing here waits."""
+
+    def encode(
+        self, channel: str, publications: Sequence[Publication], sequence: int, epoch: str
+    ) -> list[Frame]:
+        """A record's publications of one channel, in order; none if they are not told at all.
+
+        `sequence` is the record's number, `epoch` the channel's.
+        """
+
+    def encode_push(self, channel: str, push: Push) -> bytes:
+        """Anything else that is sent unasked; empty if this kind of client is not told of it."""

@@ -1,0 +1,1 @@
+"""Plain WebSockets: clients that know no protocol, only text."""

@@ -1,0 +1,94 @@
+"""One plain client: let into its channel when it connects, each of its texts published there.
+
+Rules
+- The permissions are those of every client: to connect, to subscribe, to publish.
+- A client that may not follow the channel is told why and disconnected: there is nothing else for
+  it to do here.
+- Receipts come in the order of the texts. What is refused at once is told at once, so that an error
+  may overtake the receipts of earlier texts.
+
+Not here: the connection (`transports.websocket`), sentences (`answers`, `encoding`).
+"""
+
+from typing import Final
+
+import orjson
+
+from services.front.connecting import begin, identify
+from services.front.encoding import Encoding
+from services.front.hub import Subscription
+from services.front.plain.answers import PlainAnswers, tell_error
+from services.front.publishing import admit, offer
+from services.front.session import EndSession, Session
+from services.front.view import ViewNotReady
+from services.permissions import Who
+from services.wire.errors import Disconnect, ErrorCode, Refusal
+
+# What a client that is let in no further is disconnected with; for all others it asked amiss.
+_ENDS: Final = {
+    ErrorCode.PERMISSION_DENIED.code: Disconnect.PERMISSION_DENIED,
+    ErrorCode.TOKEN_EXPIRED.code: Disconnect.CONNECTION_EXPIRED,
+    ErrorCode.INTERNAL.code: Disconnect.INTERNAL,
+}
+
+
+class PlainConversation:
+    """See `transports.websocket.Conversation`."""
+
+    subprotocols = ()
+
+    def __init__(self, encoding: Encoding, answers: PlainAnswers, channel: str, token: str) -> None:
+        self.encoding = encoding
+        self._answers = answers
+        self._channel = channel
+        self._token = token
+
+    async def open(self, session: Session) -> None:
+        """See `Conversation.open`."""
+        try:
+            begin(session, identify(session, self._token))
+            await self._follow(session)
+        except Refusal as refusal:
+            _turn_away(session, refusal)
+        except ViewNotReady:
+            _turn_away(session, Refusal(ErrorCode.INTERNAL.explained("catching up")))
+        except EndSession as end:
+            session.disconnect(end.disconnect, end.why)
+
+    async def receive(self, session: Session, frame: bytes) -> None:
+        """See `Conversation.receive`."""
+        try:
+            text = frame.decode()
+        except UnicodeDecodeError as error:
+            session.disconnect(Disconnect.BAD_REQUEST, f"not UTF-8 at byte {error.start}")
+            return
+        session.parts.measures.commands.value += 1
+        try:
+            place = admit(session, self._channel)
+            offer(session, place, orjson.dumps(text), text, self._answers)
+        except Refusal as refusal:
+            self._answers.refused(session, self._channel, text, refusal.error)
+
+    def receive_binary(self, session: Session) -> None:
+        """See `Conversation.receive_binary`."""
+        error = ErrorCode.BAD_REQUEST.explained("only text is taken here")
+        self._answers.refused(session, self._channel, "", error)
+
+    async def _follow(self, session: Session) -> None:
+        parts = session.parts
+        address = parts.addresses.find(self._channel)
+        denial = parts.permissions.may_subscribe(Who(session.user), address.channel)
+        if denial is not None:
+            raise Refusal(denial.error)
+        await parts.view.follow(self._channel)
+        if session.is_over:
+            return
+        self._answers.welcome(session, self._channel)
+        session.join(Subscription(session, self._channel, parts.view.sequence, is_positioned=False))
+
+
+def _turn_away(session: Session, refusal: Refusal) -> None:
+    error = refusal.error
+    session.parts.measures.refusals.add(error.code)
+    tell_error(session, error)
+    session.disconnect(_ENDS.get(error.code, Disconnect.BAD_REQUEST), error.message)

@@ -1,0 +1,1 @@
+"""The demo page in a real browser, over the embedded broker and over RabbitMQ."""

@@ -1,0 +1,66 @@
+"""The demo page in headless Chromium: the scenarios are the `*.test.mjs` beside this file.
+
+With FOREBAY_PICTURES naming a folder, the pictures of the README are put there.
+"""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from broker.local.install import BROWSERS, MAC_CHROME
+
+HERE = Path(__file__).parent
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(150)]
+
+
+@pytest.fixture
+def browser() -> str:
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None and MAC_CHROME.exists():
+        found = str(MAC_CHROME)
+    if found is None:
+        pytest.skip("no Chromium is installed")
+    return found
+
+
+@pytest.fixture
+def node() -> str:
+    found = shutil.which("node")
+    if found is None:
+        pytest.skip("Node.js is not installed")
+    if not (HERE / "node_modules").is_dir():
+        pytest.fail("playwright-core is not installed: run `npm ci` in tests/browser")
+    return found
+
+
+def run_scenarios(node: str, browser: str, scenarios: str, url: str) -> None:
+    pictures = os.environ.get("FOREBAY_PICTURES", "")
+    done = subprocess.run(
+        # One at a time: they share a chat and a pool.
+        [node, "--test", "--test-concurrency=1", "--test-reporter=spec", scenarios],
+        cwd=HERE,
+        env={**os.environ, "CHROMIUM": browser, "PAGE_URL": url, "PICTURES": pictures},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=140,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("scenarios", ["chat.test.mjs", "looks.test.mjs"])
+def test_the_page_is_as_a_visitor_expects(
+    scenarios: str, node: str, browser: str, dev_page: str
+) -> None:
+    run_scenarios(node, browser, scenarios, dev_page)
+
+
+def test_the_path_shows_what_happens_and_nothing_is_lost(
+    node: str, browser: str, up_page: str
+) -> None:
+    run_scenarios(node, browser, "path.test.mjs", up_page)

@@ -1,0 +1,1 @@
+"""Clients without a protocol against real processes: a tutorial's page, programs, two fronts."""
