@@ -17,7 +17,7 @@ PIP_COMPILE := env -u PIP_FIND_LINKS $(BIN)/pip-compile --quiet --generate-hashe
 	--no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check format bench faults lock clean rabbitmq browser
+.PHONY: help up dev test check format bench faults lock clean rabbitmq browser
 .DELETE_ON_ERROR:
 
 help: ## Say what there is
@@ -25,6 +25,9 @@ help: ## Say what there is
 
 up: $(READY) ## Run a front and a worker on a real RabbitMQ, until Ctrl-C
 	@$(BIN)/python -m services.up
+
+dev: $(READY) ## Run everything in one process, without RabbitMQ, until Ctrl-C
+	@$(BIN)/forebay dev
 
 check: $(READY) ## Check format, lint, types and architecture
 	$(BIN)/ruff format --check .

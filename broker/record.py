@@ -3,7 +3,7 @@
 A *Fence* says who may append from here on; a *Settled* says what became of entries. As a batch,
 a record is an index line in JSON and then the payloads of what was published, each raw on a line:
 
-    ["fence",1,"<writer>","<nonce>","<epoch>",<partitions>,<wall time>,<cut>]
+    ["fence",1,"<writer>","<nonce>","<epoch>",<partitions>,<wall time>,<cut>,<after>]
     ["settled",1,<after>,<wall time>,[["<producer>",<number>,<size>,<first>,[<outcome>, …]], …]]
 
 An outcome is an array whose first element says its kind: 0 published, 1 done, 2 refused.
@@ -36,6 +36,9 @@ class Fence(msgspec.Struct, frozen=True, array_like=True, tag="fence", gc=False)
     """The writer's clock. The greatest one shown so far is the log's time."""
     cut: bool = False
     """Whether a new epoch begins here, and with it every channel afresh."""
+    after: int = -1
+    """What its writer knew as the last record that counted; -1 for nothing. It counts all the same,
+    but a reader that has not got so far has missed something."""
 
 
 class Published(msgspec.Struct, frozen=True, array_like=True, tag=0, gc=False):

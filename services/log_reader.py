@@ -89,6 +89,8 @@ class LogReader:
         self._history_seconds = history_seconds
         self._catch_up_seconds = catch_up_seconds
         self._wall_seconds = wall_seconds
+        self._reads_all = False
+        """Whether the view is being made of everything that is kept of the log."""
 
     async def run(self) -> None:
         """Follow the log until cancelled.
@@ -150,6 +152,7 @@ class LogReader:
     def _begin(self, snapshot: Snapshot | None, *, with_history: bool) -> "_Beginning":
         """Make a fresh view, and decide where in the log it begins."""
         self.view = PartitionView(self._remember_seconds)
+        self._reads_all = snapshot is None
         if snapshot is None:
             self._listener.restarted(self.view, None)
             return _Beginning(0, None, None)
@@ -182,6 +185,7 @@ class LogReader:
                     raise _CatchUpTooSlow
 
     def _catch_up(self) -> None:
+        self._reads_all = False
         self.is_caught_up.set()
         self._notice_new_epoch()
 
@@ -207,7 +211,7 @@ class LogReader:
         if isinstance(record, Fence):
             self._check(record)
         change = self.view.fold(stored.position, record)
-        if change.judgement is Judgement.MISSED:
+        if change.judgement is Judgement.MISSED and not self._reads_all:
             raise ContinuityLost(Loss.OVERTAKEN, self.view.ledger.head)
         self._notice_new_epoch()
         self._listener.folded(stored, record, change)

@@ -38,6 +38,8 @@ _OPEN_SECONDS = 5.0
 """How long whoever opens something waits for the connection."""
 _CLOSE_SECONDS = 2.0
 
+_OLDEST = (3, 10)
+
 # Jittered, so that the processes of a deployment do not come back in step; the upper end keeps
 # everything going again within seconds of the broker's return.
 _FIRST_PAUSE_SECONDS = 0.1
@@ -126,11 +128,14 @@ class Link:
                     client_properties={"connection_name": self._name},
                 )
             except (AuthenticationError, ProbableAuthenticationError) as error:
-                self._first_error = TopologyProblem(
-                    f"RabbitMQ refuses the user or the virtual host of {_without_password(url)}",
-                    "Check rabbitmq.url, and that 'forebay topology apply' has made the users",
-                )
+                self._first_error = refused_user(url)
                 raise BrokerUnavailable(str(self._first_error)) from error
+        try:
+            check_version(connection)
+        except TopologyProblem as error:
+            self._first_error = error
+            await connection.close()
+            raise BrokerUnavailable(str(error)) from error
         self._first_error = None
         connection.close_callbacks.add(lambda *_: lost.set())
         self._connection = connection
@@ -175,7 +180,38 @@ async def close_channel(channel: AbstractChannel) -> None:
             await channel.close()
 
 
-def _without_password(url: str) -> str:
+def refused_user(url: str) -> TopologyProblem:
+    """What is said of a URL whose user, password or virtual host RabbitMQ does not accept."""
+    return TopologyProblem(
+        f"RabbitMQ refuses the user or the virtual host of {without_password(url)}",
+        "Check rabbitmq.url, and that 'forebay topology apply' has made the users",
+    )
+
+
+def check_version(connection: AbstractConnection) -> None:
+    """Check that a server knows streams as they are used here.
+
+    Raises:
+        TopologyProblem: it is too old.
+    """
+    transport = connection.transport
+    properties = transport.connection.server_properties if transport else {}
+    version = properties.get("version", "")
+    version = version.decode() if isinstance(version, bytes) else str(version)
+    if read_version(version) < _OLDEST:
+        raise TopologyProblem(
+            f"RabbitMQ {version or 'of an unknown version'} is too old",
+            "Install 3.10 or newer: Forebay needs its streams",
+        )
+
+
+def read_version(text: str) -> tuple[int, ...]:
+    """Read the first two numbers of a version."""
+    return tuple(int(part) for part in text.split(".")[:2] if part.isdigit())
+
+
+def without_password(url: str) -> str:
+    """An AMQP URL as it may be shown."""
     scheme, _, rest = url.partition("://")
     credentials, at, place = rest.rpartition("@")
     return f"{scheme}://{credentials.partition(':')[0]}{at}{place}"

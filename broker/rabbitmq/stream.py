@@ -105,7 +105,7 @@ class RabbitStream:
         async with open_consumer(
             self._consuming,
             self.name,
-            prefetch=1,
+            prefetch=_PREFETCH,
             arguments={"x-stream-offset": "last"},
         ) as consumer:
             try:
@@ -113,4 +113,4 @@ class RabbitStream:
                     messages = await consumer.take()
             except TimeoutError as error:
                 raise StreamEmpty(f"stream {self.name} gives no record") from error
-            return messages[0].stream_offset
+            return messages[-1].stream_offset

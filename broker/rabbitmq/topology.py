@@ -20,7 +20,7 @@ from aio_pika.exceptions import ChannelNotFoundEntity
 from broker.errors import BrokerUnavailable, StreamEmpty, TopologyProblem
 from broker.genesis import genesis_fence, genesis_snapshot
 from broker.partition import Partition
-from broker.rabbitmq.connection import translating_amqp_errors
+from broker.rabbitmq.connection import check_version, translating_amqp_errors
 from broker.rabbitmq.names import Names
 from broker.rabbitmq.node import RabbitBroker, open_rabbitmq
 from broker.rabbitmq.settings import RabbitSettings
@@ -144,9 +144,9 @@ async def apply_topology(
     names = Names(prefix)
     connection = await _connect(urls)
     try:
-        await _check_version(connection)
+        check_version(connection)
         for lane, count in lanes.items():
-            await _check_partitions(connection, names, lane, count)
+            await check_partitions(connection, names, lane, count)
         new = await _declare(
             connection, names, list(queues(names, lanes, limits or TopologyLimits()))
         )
@@ -175,25 +175,18 @@ async def _connect(urls: Sequence[str]) -> AbstractConnection:
     raise BrokerUnavailable("; ".join(reasons) or "no AMQP URL is configured")
 
 
-async def _check_version(connection: AbstractConnection) -> None:
-    transport = connection.transport
-    properties = transport.connection.server_properties if transport else {}
-    version = properties.get("version", "")
-    version = version.decode() if isinstance(version, bytes) else str(version)
-    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
-    if numbers < (3, 10):
-        raise TopologyProblem(
-            f"RabbitMQ {version or 'of an unknown version'} is too old",
-            "Forebay needs 3.10 or newer",
-        )
-
-
-async def _check_partitions(
+async def check_partitions(
     connection: AbstractConnection, names: Names, lane: str, count: int
 ) -> None:
-    """A lane's number of partitions is fixed when it is made: channels would move between logs."""
+    """Check that a lane has as many partitions as the settings say, if it has any.
+
+    The number is fixed when it is made: channels would move between logs.
+
+    Raises:
+        TopologyProblem: it has others.
+    """
     there = [
-        await _is_there(connection, names.log(Partition(lane, number)))
+        await is_there(connection, names.log(Partition(lane, number)))
         for number in (0, count - 1, count)
     ]
     if there[0] and (there[2] or not there[1]):
@@ -203,7 +196,8 @@ async def _check_partitions(
         )
 
 
-async def _is_there(connection: AbstractConnection, queue: str) -> bool:
+async def is_there(connection: AbstractConnection, queue: str) -> bool:
+    """Tell whether there is such a queue or stream."""
     try:
         # A failed declare closes its channel, so each look has one of its own.
         async with connection.channel() as channel:
@@ -225,7 +219,7 @@ async def _declare(
                     names.exchange(role), aio_pika.ExchangeType(kind), durable=True
                 )
     for queue in wanted:
-        if not await _is_there(connection, queue.name):
+        if not await is_there(connection, queue.name):
             new.add(queue.name)
         try:
             with translating_amqp_errors():

@@ -11,7 +11,7 @@ history is off own no container.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
@@ -81,6 +81,7 @@ class Histories:
         self._is_subscribed = is_subscribed
         self._limit_bytes = limit_bytes
         self._channels: OrderedDict[str, _Channel] = OrderedDict()
+        self._sweep: Iterator[str] = iter(())
         self.bytes = 0
 
     def __len__(self) -> int:
@@ -141,13 +142,19 @@ class Histories:
         self.bytes = 0
 
     def expire(self, now_ms: int, at_most: int) -> int:
-        """Let go of what is too old, looking at the `at_most` channels published longest ago.
+        """Let go of what is too old in the next `at_most` channels, in turns; give how many ended.
 
-        Gives how many were let go of; called again soon if that is all it looked at.
+        In turns, since how long publications are kept differs from channel to channel.
         """
-        looked_at = list(islice(self._channels.items(), at_most))
+        names = list(islice(self._sweep, at_most))
+        if not names:
+            self._sweep = iter(list(self._channels))
+            names = list(islice(self._sweep, at_most))
         gone = 0
-        for name, channel in looked_at:
+        for name in names:
+            channel = self._channels.get(name)
+            if channel is None:
+                continue
             self.bytes += channel.expire(now_ms)
             if not channel.publications:
                 del self._channels[name]

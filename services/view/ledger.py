@@ -8,7 +8,8 @@ reads it comes to the same judgement:
 - A Settled counts if its `after` is the position of the last record that counted, and if it is
   not too far behind the last Fence. So of several writers that append after the same record only
   the first is heard, and a Fence silences everybody who has not read it.
-- An `after` beyond the last record that counted means that this reader has missed something.
+- An `after` beyond the last record that counted means that this reader has missed something; a
+  Fence has one too, for that alone.
 
 Rules: a reader that starts in the middle of a log cannot judge anything before the first Fence
 it meets, and ignores it. It finds one, because an owner appends a Fence at least every
@@ -42,7 +43,7 @@ class Judgement(Enum):
     COUNTS = "counts"
     IGNORED = "ignored"
     MISSED = "missed"
-    """The record itself does not count yet: what it follows was never read."""
+    """What it follows was never read. A Fence counts all the same, a Settled does not."""
 
 
 class LedgerState(msgspec.Struct, frozen=True, array_like=True):
@@ -94,13 +95,17 @@ class Ledger:
             # read the cut itself, or a record that counts, knows better than such a Fence.
             or not self._is_epoch_certain
         )
+        # Its writer had read further than we, and it is no writer of a log that this one replaced.
+        has_missed = self.fence is not None and self.head < fence.after < position
         if is_new_epoch:
             self.epoch = fence.epoch
         self._is_epoch_certain = self._is_epoch_certain or fence.cut
         self.head = self.fence_position = position
         self.fence = fence
         self.log_seconds = max(self.log_seconds, fence.wall_seconds)
-        return Judgement.CUT if is_new_epoch else Judgement.FENCE
+        if is_new_epoch:
+            return Judgement.CUT
+        return Judgement.MISSED if has_missed else Judgement.FENCE
 
     def is_fence_due(self, next_position: Position) -> bool:
         """Tell whether the owner must append a Fence before anything else."""

@@ -7,7 +7,7 @@ histories and fan them out, workers mark the entries settled. Both see the same.
 from typing import NamedTuple
 
 from broker.interface import Position
-from broker.record import Published, Record, Settled
+from broker.record import Fence, Published, Record, Settled
 from services.view.ledger import Judgement, Ledger
 from services.view.snapshot import Snapshot
 from services.view.tops import Top, Tops
@@ -37,20 +37,19 @@ class PartitionView:
     def fold(self, position: Position, record: Record) -> Change:
         """Take the next record of the log.
 
-        MISSED: the view is no longer right, and has to be made anew. A Fence counts whatever stands
-        before it, so what is missing before one is only seen by the offsets.
+        MISSED: the view is no longer right, and has to be made anew, unless it was made of all that
+        there is: then that is how the log is.
         """
         judgement = self.ledger.judge(position, record)
         self.position = position
         if judgement is Judgement.COUNTS:
             if not isinstance(record, Settled):
                 raise AssertionError("only a Settled is judged to count without being a Fence")
-            if not self._advance_tops(record):
-                return Change(Judgement.MISSED, None, [])
-            return Change(judgement, record, [])
+            follows = self._advance_tops(record)
+            return Change(judgement if follows else Judgement.MISSED, record, [])
         if judgement is Judgement.CUT:
             self.tops.clear()
-        elif judgement is Judgement.FENCE:
+        elif isinstance(record, Fence):
             return Change(judgement, None, self.tops.forget_idle(self.ledger.log_seconds))
         return Change(judgement, None, [])
 
@@ -61,16 +60,16 @@ class PartitionView:
         self.position = snapshot.position
 
     def _advance_tops(self, record: Settled) -> bool:
+        """Whether every publication followed the one before it in its channel."""
         advance, log_seconds = self.tops.advance, self.ledger.log_seconds
+        gaps = 0
         for batch in record.batches:
             for outcome in batch.outcomes:
-                if (
-                    type(outcome) is Published
-                    and outcome.offset
-                    and not advance(outcome.channel, outcome.period, outcome.offset, log_seconds)
-                ):
-                    return False
-        return True
+                if type(outcome) is Published and outcome.offset:
+                    gaps += not advance(
+                        outcome.channel, outcome.period, outcome.offset, log_seconds
+                    )
+        return not gaps
 
     def top(self, channel: str) -> tuple[int, int]:
         """Tell a channel's period and offset."""

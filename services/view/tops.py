@@ -53,15 +53,14 @@ class Tops:
         if top is None:
             self._channels[channel] = Top(period, offset, log_seconds)
             return True
-        if top.period == period and top.offset + 1 != offset:
-            return False
+        follows = top.period != period or top.offset + 1 == offset
         top.period = period
         top.offset = offset
         if top.last_seconds != log_seconds:
             # Order within one second of log time (it moves with Fences) does not matter.
             top.last_seconds = log_seconds
             self._channels.move_to_end(channel)
-        return True
+        return follows
 
     def forget_idle(self, log_seconds: int) -> list[str]:
         """Forget what has been idle for too long; at each Fence, so that all do it alike."""

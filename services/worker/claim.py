@@ -72,6 +72,7 @@ class Claim:
                 self._partitions,
                 int(time.time()),
                 is_cut,
+                view.ledger.head,
             )
         )
         await self._append(body, 0)

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from broker.batch import Entry, EntryKind
+from broker.partition import Partition, partition_number
 from broker.record import Done, Outcome, Refused
 from services.permissions import Permissions
 from services.settings import Config
@@ -46,8 +47,13 @@ NOTHING_TO_DO: Outcome = Done()
 
 class _Rules(NamedTuple):
     error: Error | None
+    partition: Partition
     has_history: bool
     is_answered_early: bool
+
+
+_NOWHERE = Partition("", 0)
+_MISROUTED = ErrorCode.INTERNAL.explained("fronts and workers have different settings")
 
 
 class Deciding:
@@ -55,15 +61,19 @@ class Deciding:
 
     def __init__(self, config: Config) -> None:
         self._permissions = Permissions(config)
+        self._lanes = config.lanes
         self._size_limit_bytes = config.client.message_size_limit
         self._rules = lru_cache(_CHANNELS_REMEMBERED)(self._look_up)
 
-    def decide(self, entry: Entry) -> Decision:
-        """Say what becomes of an entry."""
+    def decide(self, entry: Entry, partition: Partition) -> Decision:
+        """Say what becomes of an entry that came by a partition's pool."""
         if entry.kind is EntryKind.CUT:
             return ToCut(entry.payload.decode("ascii", "replace"))
         rules = self._rules(entry.channel)
         error = rules.error or self._look_at(entry.payload)
+        if error is None and partition != rules.partition:
+            # Whoever sent it has other settings: a channel must not be in two logs.
+            error = _MISROUTED
         if error is not None:
             return ToRefuse(Refused(error.code, error.message), rules.is_answered_early)
         return ToPublish(entry, rules.has_history)
@@ -77,8 +87,10 @@ class Deciding:
         try:
             channel = parse_channel(name)
         except Refusal as refusal:
-            return _Rules(refusal.error, has_history=False, is_answered_early=False)
+            return _Rules(refusal.error, _NOWHERE, False, False)
         options = self._permissions.options_of(channel)
         if options is None:
-            return _Rules(ErrorCode.UNKNOWN_CHANNEL.error, False, False)
-        return _Rules(None, options.has_history, options.reply == "queued")
+            return _Rules(ErrorCode.UNKNOWN_CHANNEL.error, _NOWHERE, False, False)
+        number = partition_number(name, self._lanes[options.lane].partitions)
+        partition = Partition(options.lane, number)
+        return _Rules(None, partition, options.has_history, options.reply == "queued")

@@ -16,26 +16,25 @@ import random
 import time
 from collections import deque
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import structlog
 
-from broker.batch import Batch, decode_batch, encode_batch
-from broker.errors import BrokerError, UndecodableBody
+from broker.batch import Batch, decode_batch
+from broker.errors import BrokerUnavailable, SubmitRefused, UndecodableBody
 from broker.follow import Loss
-from broker.interface import Broker, DeadReason, Delivery, Intake, StoredRecord
+from broker.interface import Broker, Delivery, Intake, StoredRecord
 from broker.partition import Partition
 from broker.record import Record
 from services.log_reader import LogReader
 from services.settings import Config
-from services.view.ledger import Judgement
 from services.view.partition import Change, PartitionView
 from services.view.settled import NUMBERS_KEPT, SettledNumbers
 from services.view.snapshot import Snapshot
 from services.worker.claim import Claim, ClaimLost
 from services.worker.counting import WorkerCounters
-from services.worker.deciding import Deciding, Decision, ToCut, ToRefuse
+from services.worker.deciding import Deciding, Decision, ToCut
 from services.worker.record import DecidedBatch, DecidedEntry, encode_outcomes
+from services.worker.settling import HeldDelivery, Settling
 from services.worker.snapshots import SnapshotWriter
 
 _log = structlog.get_logger(__name__)
@@ -49,15 +48,6 @@ if PREFETCH >= NUMBERS_KEPT:
 RECORD_ENTRIES_AT_MOST = 1_000
 RECORD_BYTES_AT_MOST = 512 * 1024
 """A record holds at least one batch, and further ones as far as these go."""
-
-
-class _Held(NamedTuple):
-    """A delivery, decoded and decided; `error` if it is no batch."""
-
-    delivery: Delivery
-    batch: Batch | None
-    decisions: list[Decision]
-    error: str
 
 
 class PartitionWorker:
@@ -107,7 +97,7 @@ class PartitionWorker:
             for outcomes in change.settled.batches:
                 self._settled.mark(outcomes)
             self._snapshots.count_record()
-        if change.judgement is not Judgement.IGNORED:
+        if self._reader.view.ledger.head == stored.position:
             self._last_counted = stored
         if self._claim is not None:
             self._claim.look_at(stored, record, change)
@@ -141,7 +131,7 @@ class PartitionWorker:
                 try:
                     async with self._broker.inbound(self._partition).intake(PREFETCH) as intake:
                         await self._take_part(intake)
-                except* (BrokerError, ClaimLost) as errors:
+                except* (BrokerUnavailable, SubmitRefused, ClaimLost) as errors:
                     reasons = "; ".join(str(error) for error in errors.exceptions)
                     _log.info("partition left", partition=self._partition.name, reason=reasons)
                     self._counters.losses.value += 1
@@ -170,7 +160,8 @@ class PartitionWorker:
                 await claim.fence(self._reader.view, epoch_to_end=self._reader.epoch_to_end)
                 self._counters.claims.value += 1
                 _log.info("partition claimed", partition=self._partition.name)
-                await self._work(intake, claim, tasks)
+                settling = Settling(intake, self._broker.dead, self._counters, self._partition.name)
+                await self._work(settling, claim, tasks)
             taking.cancel()
 
     async def _take(self, intake: Intake) -> None:
@@ -189,20 +180,21 @@ class PartitionWorker:
         await self._reader.is_caught_up.wait()
         return bool(self._arrived) and not self._is_leaving
 
-    async def _work(self, intake: Intake, claim: Claim, tasks: asyncio.TaskGroup) -> None:
-        held: list[_Held] = []
+    async def _work(self, settling: Settling, claim: Claim, tasks: asyncio.TaskGroup) -> None:
+        held: list[HeldDelivery] = []
         while not self._is_leaving:
             if claim.is_lost:
                 raise ClaimLost("the log shows that the partition is somebody else's")
             held += self._decide_arrived(held)
             self._tell_redelivered()
+            await settling.retry()
             if not held:
                 await self._wait_for_news(claim)
                 continue
             await self._cut_if_asked(claim, held)
             appended = self._encode(held)
             if appended is None:
-                await self._settle(intake, held)
+                await settling.settle(held)
                 held = []
                 continue
             appending = tasks.create_task(claim.append(*appended))
@@ -211,7 +203,7 @@ class PartitionWorker:
             await asyncio.sleep(0)
             next_held = self._decide_arrived([])
             await appending
-            await self._settle(intake, held)
+            await settling.settle(held)
             held = next_held
             self._write_snapshot()
 
@@ -231,9 +223,9 @@ class PartitionWorker:
             self._counters.redelivered.value += self._redelivered
             self._redelivered = 0
 
-    def _decide_arrived(self, held: list[_Held]) -> list[_Held]:
+    def _decide_arrived(self, held: list[HeldDelivery]) -> list[HeldDelivery]:
         """Decode and decide what fits into a record beside what is held already."""
-        decided: list[_Held] = []
+        decided: list[HeldDelivery] = []
         entries = sum(len(h.decisions) for h in held)
         size_bytes = sum(len(h.delivery.body) for h in held)
         while self._arrived and entries < RECORD_ENTRIES_AT_MOST:
@@ -247,18 +239,19 @@ class PartitionWorker:
             decided.append(one)
         return decided
 
-    def _decide(self, delivery: Delivery) -> _Held:
+    def _decide(self, delivery: Delivery) -> HeldDelivery:
         try:
             batch = decode_batch(delivery.body)
         except UndecodableBody as error:
-            return _Held(delivery, None, [], str(error))
+            return HeldDelivery(delivery, None, [], str(error))
         # Who had a redelivered batch before may have died before it set aside what was refused.
         if self._settled.is_whole(batch.producer, batch.number) and not delivery.is_redelivered:
-            return _Held(delivery, batch, [], "")
+            return HeldDelivery(delivery, batch, [], "")
         decide = self._deciding.decide
-        return _Held(delivery, batch, [decide(entry) for entry in batch.entries], "")
+        decisions = [decide(entry, self._partition) for entry in batch.entries]
+        return HeldDelivery(delivery, batch, decisions, "")
 
-    async def _cut_if_asked(self, claim: Claim, held: Iterable[_Held]) -> None:
+    async def _cut_if_asked(self, claim: Claim, held: Iterable[HeldDelivery]) -> None:
         """Begin a new epoch if an entry asks for the end of this one; or a Fence if one is due."""
         ledger = self._reader.view.ledger
         for one in held:
@@ -269,7 +262,7 @@ class PartitionWorker:
         if claim.seconds_to_fence == 0 or ledger.is_fence_due(self._reader.view.position + 1):
             await claim.fence(self._reader.view)
 
-    def _encode(self, held: Iterable[_Held]) -> tuple[bytes, int] | None:
+    def _encode(self, held: Iterable[HeldDelivery]) -> tuple[bytes, int] | None:
         """Make the record of all that has no outcome yet; None if there is nothing.
 
         Only now is it looked up what is settled: the record before this one has been read, and it
@@ -293,33 +286,6 @@ class PartitionWorker:
         if not self._settled.has_any(batch.producer, batch.number):
             return entries
         return [e for e in entries if not self._settled.has(batch.producer, batch.number, e.place)]
-
-    async def _settle(self, intake: Intake, held: Iterable[_Held]) -> None:
-        for one in held:
-            if one.batch is None:
-                _log.warning("delivery set aside", partition=self._partition.name, reason=one.error)
-                self._counters.dead.value += 1
-                await self._broker.dead.set_aside(
-                    one.delivery.body, DeadReason.UNDECODABLE, one.error
-                )
-            else:
-                await self._keep_refused(one.batch, one.decisions)
-                self._counters.entries.value += len(one.decisions)
-            await intake.settle(one.delivery)
-
-    async def _keep_refused(self, batch: Batch, decisions: list[Decision]) -> None:
-        """Set aside what was refused after its sender had been told that it was queued."""
-        for entry, decision in zip(batch.entries, decisions, strict=False):
-            if type(decision) is not ToRefuse:
-                continue
-            self._counters.refused.value += 1
-            if decision.is_kept:
-                self._counters.dead.value += 1
-                await self._broker.dead.set_aside(
-                    encode_batch(batch.producer, batch.number, [entry]),
-                    DeadReason.REFUSED,
-                    f"{decision.outcome.code} {decision.outcome.message}",
-                )
 
     def _write_snapshot(self) -> None:
         if self._snapshots.is_due and self._last_counted is not None:

@@ -98,3 +98,33 @@ test('a WebSocket that knows no protocol takes part', () =>
     await say(page, ours)
     await page.waitForFunction((said) => window.heard.some((each) => each.includes(said)), ours)
   }))
+
+test('who was cut off comes back by itself and gets what was said meanwhile, once', () =>
+  inBrowser({}, async (one) =>
+    inBrowser({}, async (other) => {
+      const line = { isCut: false, open: [] }
+      await one.routeWebSocket(/connection/, (socket) => {
+        if (line.isCut) return socket.close({ code: 1001 })
+        socket.connectToServer()
+        return line.open.push(socket)
+      })
+      const [here, there] = [await openPage(one), await openPage(other)]
+      const [before, meanwhile] = [words('before'), words('meanwhile')]
+      await say(there, before)
+      await sees(here, before)
+
+      line.isCut = true
+      for (const socket of line.open.splice(0)) await socket.close({ code: 3001, reason: 'shutdown' })
+      await pane(here).locator('.state[data-state=connecting]').waitFor()
+      await say(there, meanwhile)
+      await sees(there, meanwhile)
+      line.isCut = false
+
+      await sees(here, meanwhile)
+      await pane(here).locator('.state[data-state=connected]').waitFor()
+      for (const said of [before, meanwhile]) {
+        assert.equal(await pane(here).locator('.said', { hasText: said }).count(), 1)
+      }
+      assert.equal(await pane(here).locator('.note', { hasText: 'may be missing' }).count(), 0)
+    }),
+  ))

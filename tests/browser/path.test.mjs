@@ -23,7 +23,7 @@ async function sentAndDelivered(page) {
 }
 
 const TALK = [
-  '消息走到哪里了?',
+  '消息走到哪里了？',
   'Through the front into the pool, then a worker takes it.',
   'And when do you see it?',
   'Once it is in the log. Then everybody does.',
@@ -59,9 +59,9 @@ test('while the worker is away the pool fills and nobody is disconnected; then i
     await talk(page)
     await page.locator('#kill').click()
     await page.locator('#kill[disabled]').waitFor()
-    await say(page, '好的,我来试试!')
+    await say(page, '好的，我来试试！')
     await page.waitForFunction(
-      () => Number(document.querySelector('#figure-pool').textContent.replace(',', '')) > 1_000,
+      () => Number(document.querySelector('#figure-pool').textContent.replace(',', '')) > 1_400,
     )
     const waiting = pane(page).locator('.pending', { hasText: '好的' })
     assert.equal(await waiting.count(), 1)

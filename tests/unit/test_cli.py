@@ -47,6 +47,7 @@ def test_the_version_is_said() -> None:
         (("token",), ("USER", "--ttl", "--channel", "--info")),
         (("log", "tail"), ("--lane", "--from", "--no-follow", "--payloads", "--json")),
         (("check",), ("--config", "--development")),
+        (("doctor",), ("--config", "Changes nothing")),
     ],
 )
 def test_help_says_what_there_is(arguments: tuple[str, ...], words: tuple[str, ...]) -> None:
@@ -149,6 +150,7 @@ def test_the_topology_is_shown_with_what_each_user_may() -> None:
     [
         (("topology", "apply"), "--url"),
         (("log", "tail"), "rabbitmq.url"),
+        (("doctor",), "rabbitmq.url"),
     ],
 )
 def test_a_command_without_a_broker_says_what_to_set(arguments: tuple[str, ...], says: str) -> None:

@@ -485,9 +485,6 @@ async def test_a_slow_reader_that_goes_on_with_a_fence_is_told_by_the_offsets() 
         await reading.listening.until(lambda: reading.listening.losses == [Loss.OVERTAKEN])
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a Fence right behind what was overtaken hides it from channels now quiet"
-)
 async def test_a_slow_reader_that_goes_on_with_a_fence_is_told_of_channels_now_quiet() -> None:
     scene = Scene(log_bytes=5000)
     await scene.live(3)

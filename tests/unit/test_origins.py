@@ -24,7 +24,7 @@ EXAMPLE = ("https://example.org", "http://intranet:8080")
         ("https://user@example.org", False),
         ("https://example.org@evil.net", False),
         ("https://example.org/", False),
-        ("https://example.org:", True),
+        ("https://example.org:", False),
         ("https://example.org:443:443", False),
         ("http://intranet", False),
         ("null", False),

@@ -36,6 +36,7 @@ def describe_path(parts: Parts, *, is_worker_killed: bool) -> dict[str, Any]:
     """The figures of this front: its own sessions, and its own part of what is in the pool."""
     producer, measures = parts.producer, parts.measures
     return {
+        "front": producer.id,
         "at_seconds": parts.monotonic(),
         "publishing": producer.publishing.value,
         "worker": _worker(parts, is_killed=is_worker_killed),

@@ -1,9 +1,12 @@
 """`connect` and `refresh`: tokens, order, lifecycle."""
 
+from typing import Any
+
 from tests.conformance import tokens
 from tests.conformance.vector import ABSENT, ANY, Turn, Vector, ask, ask_unconnected, error, turn
 
-_LIVING = {"id": 1, "connect": {"client": ANY, "version": ANY, "ping": 25, "pong": True}}
+_RESULT: dict[str, Any] = {"client": ANY, "version": ANY, "ping": 25, "pong": True}
+_LIVING = {"id": 1, "connect": _RESULT}
 
 
 def _connect(token: str) -> str:
@@ -22,7 +25,7 @@ VECTORS = (
     ask_unconnected(
         "a connect without a token has no expiry",
         '{"id":1,"connect":{}}',
-        {"id": 1, "connect": {**_LIVING["connect"], "expires": ABSENT, "ttl": ABSENT}},
+        {"id": 1, "connect": {**_RESULT, "expires": ABSENT, "ttl": ABSENT}},
     ),
     ask_unconnected(
         "a connect may have every field there is",

@@ -184,8 +184,8 @@ VECTORS = (
         error(2, 112),
     ),
     ask(
-        "an offset of more than 64 bits is error 107 or not recovered",
+        "an offset of more than 64 bits is one that is not recovered",
         _recover("rec-8", ',"offset":18446744073709551616'),
-        {"id": 2},
+        {"id": 2, "subscribe": {"recovered": ABSENT, "was_recovering": True}},
     ),
 )

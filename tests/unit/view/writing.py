@@ -64,6 +64,7 @@ class LogWriter:
                     self.partitions,
                     wall_seconds,
                     cut,
+                    self.view().ledger.head,
                 )
             )
         )

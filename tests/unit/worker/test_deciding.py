@@ -4,24 +4,30 @@ import pytest
 from msgspec import Raw
 
 from broker.batch import Entry, EntryKind
+from broker.partition import Partition, partition_number
 from services.settings import ChannelOptions, ClientConfig, Config, NamespaceConfig
 from services.wire.errors import ErrorCode
-from services.worker.deciding import Deciding, ToCut, ToPublish, ToRefuse
+from services.worker.deciding import Deciding, Decision, ToCut, ToPublish, ToRefuse
 from tests.unit.worker.parts import publish
 
 LIMIT_BYTES = 2048
 
-DECIDING = Deciding(
-    Config(
-        client=ClientConfig(message_size_limit=LIMIT_BYTES),
-        without_namespace=ChannelOptions(history_size=1, history_ttl=60.0),
-        namespace=(NamespaceConfig(name="queued", reply="queued"), NamespaceConfig(name="plain")),
-    )
+CONFIG = Config(
+    client=ClientConfig(message_size_limit=LIMIT_BYTES),
+    without_namespace=ChannelOptions(history_size=1, history_ttl=60.0),
+    namespace=(NamespaceConfig(name="queued", reply="queued"), NamespaceConfig(name="plain")),
 )
+DECIDING = Deciding(CONFIG)
+
+
+def decide(entry: Entry) -> Decision:
+    """Decide as the worker of the channel's own partition."""
+    count = CONFIG.lanes["main"].partitions
+    return DECIDING.decide(entry, Partition("main", partition_number(entry.channel, count)))
 
 
 def refusal(entry: Entry) -> ToRefuse:
-    decision = DECIDING.decide(entry)
+    decision = decide(entry)
     assert isinstance(decision, ToRefuse)
     return decision
 
@@ -31,12 +37,12 @@ def test_a_valid_entry_is_published_with_history_where_its_namespace_says_so(
     channel: str, has_history: bool
 ) -> None:
     entry = publish(channel)
-    assert DECIDING.decide(entry) == ToPublish(entry, has_history)
+    assert decide(entry) == ToPublish(entry, has_history)
 
 
 def test_the_sender_and_the_payload_are_published_as_they_came() -> None:
     entry = Entry(EntryKind.PUBLISH, "a", Raw(b'{"user":"42"}'), b'{ "a" : 1.50 }')
-    decision = DECIDING.decide(entry)
+    decision = decide(entry)
     assert isinstance(decision, ToPublish)
     assert decision.entry is entry
 
@@ -48,7 +54,7 @@ def test_a_payload_that_is_no_sound_json_is_refused(payload: bytes) -> None:
 
 def test_a_payload_over_the_limit_is_refused_and_one_at_the_limit_is_not() -> None:
     at_limit = b'"%s"' % (b"x" * (LIMIT_BYTES - 2))
-    assert isinstance(DECIDING.decide(publish("a", at_limit)), ToPublish)
+    assert isinstance(decide(publish("a", at_limit)), ToPublish)
     assert str(LIMIT_BYTES) in refusal(publish("a", at_limit + b" ")).outcome.message
 
 
@@ -70,14 +76,22 @@ def test_only_what_was_answered_as_queued_is_kept_when_refused(channel: str, is_
 
 def test_a_cut_names_the_epoch_that_is_to_end() -> None:
     entry = Entry(EntryKind.CUT, "", Raw(b"null"), b"1a2b3c4d")
-    assert DECIDING.decide(entry) == ToCut("1a2b3c4d")
+    assert decide(entry) == ToCut("1a2b3c4d")
 
 
 def test_a_cut_of_nonsense_is_no_error() -> None:
-    decision = DECIDING.decide(Entry(EntryKind.CUT, "nobody:a", Raw(b"null"), b"\xff\x00"))
+    decision = decide(Entry(EntryKind.CUT, "nobody:a", Raw(b"null"), b"\xff\x00"))
     assert isinstance(decision, ToCut)
 
 
 def test_a_decision_is_the_same_every_time() -> None:
     for entry in (publish("a"), publish("nobody:a"), publish("a", b"{")):
-        assert DECIDING.decide(entry) == DECIDING.decide(entry)
+        assert decide(entry) == decide(entry)
+
+
+def test_an_entry_that_came_by_another_partitions_pool_is_refused() -> None:
+    count = CONFIG.lanes["main"].partitions
+    other = Partition("main", (partition_number("a", count) + 1) % count)
+    decision = DECIDING.decide(publish("a"), other)
+    assert isinstance(decision, ToRefuse)
+    assert decision.outcome.code == ErrorCode.INTERNAL.code

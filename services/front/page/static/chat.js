@@ -225,10 +225,7 @@ export class Chat {
 }
 
 function tell({ message }, key, values) {
-  const show = () => {
-    message.querySelector('.fate').textContent = text(key, values)
-  }
-  show()
+  message.querySelector('.fate').textContent = text(key, values)
 }
 
 function hueOf(id) {

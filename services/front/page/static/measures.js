@@ -50,14 +50,13 @@ export class Measures {
   }
 
   #take(now) {
-    const isSameFront = this.#samples.at(-1)?.offered <= now.offered
-    if (!isSameFront) this.#samples = []
+    if (this.now?.front !== now.front) this.#samples = []
     const earlier =
       this.#samples.findLast((s) => s.at_seconds <= now.at_seconds - RATE_SECONDS) ??
       this.#samples[0]
     this.#rate(earlier, now)
     this.now = now
-    this.#samples.push({ ...now, rate: this.rates.settled, takenMs: performance.now() })
+    this.#samples.push({ ...now, rate: this.rates.settled })
     const oldest = now.at_seconds - REMEMBERED_SECONDS - 1
     while (this.#samples[0].at_seconds < oldest) this.#samples.shift()
   }

@@ -50,7 +50,7 @@ export class Path {
     const place = this.#fit()
     this.#ease(seconds)
     if (!this.#isCalm.matches) this.#move(seconds, place.pipes)
-    this.#draw(place, ms / 1000)
+    this.#draw(place, this.#isCalm.matches ? 0 : ms / 1000)
     requestAnimationFrame(this.#frame)
   }
 

@@ -63,8 +63,7 @@ export class People {
     if (this.#here?.has(client)) return
     this.#here?.add(client)
     this.onchange()
-    // The name comes a moment after its bearer.
-    if (client !== this.#client.id) setTimeout(() => this.onjoin(client), 400)
+    if (client !== this.#client.id) this.onjoin(client)
   }
 
   left({ client }) {

@@ -1,0 +1,139 @@
+"""docs/limits.md says what the code does: its defaults are those of settings and constants."""
+
+import importlib
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from services.config import load_config
+
+PAGE = Path(__file__).parents[2] / "docs" / "limits.md"
+
+UNITS = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "s": 1, "h": 3600}
+NUMBER = re.compile(r"(\d[\d,]*(?:\.\d+)?)(?: (KiB|MiB|GiB|s|h)\b)?")
+
+# Where the default of a limit without a setting is written, by the limit's name on the page.
+CONSTANTS = {
+    "commands in one frame": ("services.wire.json_codec.COMMANDS_A_FRAME",),
+    "… of which one that is odd counts as": ("services.wire.json_codec.ODD_COUNTS_AS",),
+    "runs of brackets in odd commands of one frame": ("services.wire.odd_json.RUNS_A_FRAME",),
+    "members of an odd command": ("services.wire.odd_json.MEMBERS_AT_MOST",),
+    "nesting of a payload": ("services.wire.payload.DEEPEST_LEVELS",),
+    "a channel's name": ("services.wire.channel.LONGEST_BYTES",),
+    "a handshake's line or header": ("services.front.listening._HEADER_BYTES_AT_MOST",),
+    "headers of a handshake": ("services.front.listening._HEADERS_AT_MOST",),
+    "bytes that wait in the kernel to be read": ("services.front.listening._RECEIVE_BYTES",),
+    "commands of one session in a turn of the loop": ("services.front.receiving._COMMANDS_A_TURN",),
+    "entries waiting for their batch": ("broker.producer.WAITING_BYTES_AT_MOST",),
+    "… and for how long": ("broker.producer.WAITING_SECONDS_AT_MOST",),
+    "a batch": ("broker.producer.BATCH_ENTRIES_AT_MOST", "broker.producer.BATCH_BYTES_AT_MOST"),
+    "batches in flight": ("broker.producer.IN_FLIGHT_AT_MOST",),
+    "a publish without an outcome": ("broker.producer.ANSWER_SECONDS",),
+    "a presence, of each front and of all others together": (
+        "services.front.presence_answers.LISTED_BYTES_AT_MOST",
+        "services.front.presence_question.SUBJECT_BYTES_AT_MOST",
+    ),
+    "others' answers about presence, for half a second": (
+        "services.front.presence.ALL_BYTES_AT_MOST",
+    ),
+    "an answer about presence": ("services.front.presence.ANSWER_SECONDS",),
+    "presence questions to be answered": ("services.front.presence_answers.QUESTIONS_AT_MOST",),
+    "joins and leaves of one turn of the loop": ("services.front.movements.NOTED_BYTES_AT_MOST",),
+    "… on their way to clients here": ("services.front.movements.WAITING_BYTES_AT_MOST",),
+    "messages to other processes": ("services.front.neighbours.QUEUE_BYTES_AT_MOST",),
+    "frames waiting for slices of huge channels": ("services.front.fanout.WAITING_BYTES_AT_MOST",),
+    "deliveries taken and not settled": ("services.worker.partition.PREFETCH",),
+    "a record": (
+        "services.worker.partition.RECORD_ENTRIES_AT_MOST",
+        "services.worker.partition.RECORD_BYTES_AT_MOST",
+    ),
+    "a record's way back": ("services.worker.claim.READ_BACK_SECONDS",),
+    "settled numbers a producer": ("services.view.settled.NUMBERS_KEPT",),
+    "producers": ("services.view.settled.PRODUCERS_KEPT",),
+    "a partition's snapshots": ("broker.rabbitmq.topology._TOPS_BYTES_AT_MOST",),
+    "`dead`": ("broker.rabbitmq.topology.TopologyLimits.dead_max_bytes",),
+    "a process's own queue": (
+        "broker.rabbitmq.bus._QUEUE_MESSAGES_AT_MOST",
+        "broker.rabbitmq.bus._QUEUE_BYTES_AT_MOST",
+    ),
+    "announcements on the bus": ("broker.registry.MESSAGE_BYTES_AT_MOST",),
+    "… other messages": ("services.front.movements.MESSAGE_BYTES",),
+}
+
+# Chosen for each namespace, and longest where a text is given: neither has a number for a default.
+WITHOUT_DEFAULT = {
+    "a channel's history",
+    "a sentence told to plain clients, without what is put in",
+}
+
+# Settings that are no limits although they are numbers.
+NO_LIMITS = {"insecure", "ping_interval"}
+
+
+class Row(NamedTuple):
+    """A line of one of the page's tables."""
+
+    name: str
+    default: str
+    settings: tuple[str, ...]
+
+
+def rows() -> list[Row]:
+    found = []
+    for line in PAGE.read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("| ") and cells[0] != "limit":
+            found.append(Row(cells[0], cells[1], tuple(re.findall(r"`([a-z_.]+)`", cells[3]))))
+    return found
+
+
+def numbers(text: str) -> list[float]:
+    """The numbers in a default, in bytes and seconds; "none" is what 0 means."""
+    if text == "none":
+        return [0]
+    return [
+        float(number.replace(",", "")) * UNITS.get(unit, 1) for number, unit in NUMBER.findall(text)
+    ]
+
+
+def setting(name: str) -> Any:
+    section, key = name.split(".")
+    return getattr(getattr(load_config(environ={}), section), key)
+
+
+def constant(place: str) -> Any:
+    module, _, rest = place.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), rest)
+    except ModuleNotFoundError:
+        owner = constant(module)
+        return getattr(owner() if isinstance(owner, type) else owner, rest)
+
+
+@pytest.mark.parametrize("row", rows(), ids=lambda row: row.name)
+def test_a_limit_is_as_the_page_says(row: Row) -> None:
+    if row.name in WITHOUT_DEFAULT:
+        return
+    if row.settings:
+        expected = [setting(name) for name in row.settings]
+    else:
+        assert row.name in CONSTANTS, f"say in this file where {row.name!r} is written"
+        expected = [constant(place) for place in CONSTANTS[row.name]]
+    assert numbers(row.default) == expected
+
+
+def test_every_constant_named_here_is_on_the_page() -> None:
+    assert CONSTANTS.keys() | WITHOUT_DEFAULT <= {row.name for row in rows()}
+
+
+def test_every_number_a_session_is_held_to_is_on_the_page() -> None:
+    told = {name for row in rows() for name in row.settings}
+    client = load_config(environ={}).client
+    wanted = {
+        f"client.{name}"
+        for name, value in client
+        if isinstance(value, int | float) and not isinstance(value, bool) and name not in NO_LIMITS
+    }
+    assert wanted <= told
