@@ -146,12 +146,12 @@ class Histories:
 
         In turns, since how long publications are kept differs from channel to channel.
         """
-        names = list(islice(self._sweep, at_most))
-        if not names:
-            self._sweep = iter(list(self._channels))
-            names = list(islice(self._sweep, at_most))
         gone = 0
-        for name in names:
+        for _ in range(min(at_most, len(self._channels))):
+            name = next(self._sweep, None)
+            if name is None:
+                self._sweep = iter(list(self._channels))
+                name = next(self._sweep, "")
             channel = self._channels.get(name)
             if channel is None:
                 continue
