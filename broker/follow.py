@@ -9,6 +9,7 @@ Rules: continuity that cannot be shown is never assumed; `ContinuityLost` says h
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from enum import Enum
 from hashlib import blake2b
@@ -23,6 +24,10 @@ _log = structlog.get_logger(__name__)
 
 RESUME_SECONDS = 3.0
 """How long the known record may take to arrive before silence is looked into."""
+
+LAGGING_SECONDS = 15.0
+"""How long a stream may seem to end before the known record: so it does on a replica that is still
+catching up after its node came back."""
 
 STALL_SECONDS = 50.0
 """Silence after which a reader is opened anew; an owner appends a Fence every 15 seconds."""
@@ -43,6 +48,10 @@ class ContinuityLost(Exception):
     def __init__(self, loss: Loss, known: Position) -> None:
         super().__init__(f"the log cannot be read on from position {known}: {loss.value}")
         self.loss = loss
+
+
+class _Behind(Exception):
+    """The stream ends before the known record, as far as this node knows."""
 
 
 class Known(NamedTuple):
@@ -71,6 +80,7 @@ async def follow(
     Cancelling: nothing is lost; what was given last is what is known.
     """
     last: StoredRecord | None = None
+    patience = _Patience()
     while True:
         if last is not None:
             known = Known(last.position, record_digest(last.body))
@@ -79,6 +89,7 @@ async def follow(
                 batches = aiter(reader)
                 if known is not None:
                     rest = await _resume(stream, batches, known)
+                    patience = _Patience()
                     if rest:
                         last = rest[-1]
                     yield rest
@@ -87,6 +98,8 @@ async def follow(
                         records = await anext(batches)
                     last = records[-1]
                     yield records
+        except _Behind:
+            await patience.wait_or_give_up(known)
         except (BrokerUnavailable, TimeoutError) as error:
             _log.debug("reading interrupted", reason=str(error))
             await asyncio.sleep(random.uniform(0.05, 0.3))
@@ -100,11 +113,36 @@ async def verify(stream: Stream, known: Known) -> None:
         BrokerUnavailable: that could not be found out.
         TopologyProblem: there is no such stream.
     """
-    async with stream.read(known.position) as reader:
+    patience = _Patience()
+    while True:
         try:
-            await _resume(stream, aiter(reader), known)
+            async with stream.read(known.position) as reader:
+                await _resume(stream, aiter(reader), known)
+                return
+        except _Behind:
+            await patience.wait_or_give_up(known)
         except TimeoutError as error:
             raise BrokerUnavailable(f"no record came at position {known.position}") from error
+
+
+class _Patience:
+    """With a stream that seems to have lost its tail."""
+
+    def __init__(self) -> None:
+        self._since_seconds: float | None = None
+
+    async def wait_or_give_up(self, known: Known | None) -> None:
+        """Wait before another look.
+
+        Raises:
+            ContinuityLost: it has seemed so for too long.
+        """
+        now = time.monotonic()
+        if self._since_seconds is None:
+            self._since_seconds = now
+        if now - self._since_seconds >= LAGGING_SECONDS:
+            raise ContinuityLost(Loss.REWRITTEN, known.position if known else 0)
+        await asyncio.sleep(random.uniform(0.05, 0.3))
 
 
 async def _resume(
@@ -116,7 +154,7 @@ async def _resume(
             records = await anext(batches)
     except TimeoutError:
         if await stream.end() < known.position:
-            raise ContinuityLost(Loss.REWRITTEN, known.position) from None
+            raise _Behind from None
         raise
     first = records[0]
     if first.position > known.position:

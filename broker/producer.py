@@ -89,7 +89,9 @@ class _Waiting:
 
     @property
     def size_bytes(self) -> int:
-        return len(self.entry.payload) + len(self.entry.channel) + _ENTRY_OVERHEAD_BYTES
+        entry = self.entry
+        contents = len(entry.payload) + len(memoryview(entry.sender)) + len(entry.channel)
+        return contents + _ENTRY_OVERHEAD_BYTES
 
 
 class _Flight:

@@ -5,6 +5,7 @@ Rules: a sentence names the setting to change, and never a secret.
 Not here: what is wrong (`settings`).
 """
 
+import ipaddress
 from collections.abc import Iterator
 
 from services.settings import ChannelOptions, Config
@@ -71,7 +72,7 @@ def describe_openings(config: Config) -> list[str]:
 
 def describe_surprises(config: Config) -> list[str]:
     """A sentence for each thing that is allowed and may not be what was meant."""
-    return [*_about_connecting(config), *_about_channels(config)]
+    return [*_about_connecting(config), *_about_address(config), *_about_channels(config)]
 
 
 def _about_connecting(config: Config) -> Iterator[str]:
@@ -94,6 +95,34 @@ def _about_connecting(config: Config) -> Iterator[str]:
                 )
     if not client.allowed_origins:
         yield "client.allowed_origins: empty, so no web page can connect; other clients can."
+
+
+def _about_address(config: Config) -> Iterator[str]:
+    host = config.front.host
+    if _is_loopback(host):
+        return
+    yield (
+        f"front.host: {host} is reached from other machines, where connections are plain ws://;"
+        " a proxy in front must end TLS."
+    )
+    open_to_all = {
+        "client.insecure": config.client.insecure,
+        "client.allow_anonymous_connect_without_token": (
+            config.client.allow_anonymous_connect_without_token
+        ),
+        "plain.enabled": config.plain.enabled,
+        "page.enabled": config.page.enabled,
+    }
+    names = [name for name, is_open in open_to_all.items() if is_open]
+    if names:
+        yield f"front.host: from other machines, too, {host} offers what {', '.join(names)} opens."
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:  # a name
+        return host == "localhost"
 
 
 def _about_channels(config: Config) -> Iterator[str]:

@@ -13,13 +13,13 @@ Rules:
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from typing import NamedTuple, Protocol
 
 import structlog
 
-from broker.errors import BrokerUnavailable, TopologyProblem, UndecodableBody
+from broker.errors import BrokerUnavailable, StreamEmpty, TopologyProblem, UndecodableBody
 from broker.follow import (
     ContinuityLost,
     Known,
@@ -40,6 +40,11 @@ _log = structlog.get_logger(__name__)
 
 # Reading a long log at full speed must leave the loop to others now and then.
 _RECORDS_A_TURN = 50
+
+_EMPTY_PAUSE_SECONDS = 5.0
+
+_FIRST_RECORDS_SECONDS = 5.0
+"""How long a read from a moment on may stay silent: clocks that disagree put it past the end."""
 
 
 class LogListener(Protocol):
@@ -102,6 +107,13 @@ class LogReader:
         while True:
             try:
                 await self._read(with_snapshot=with_snapshot, with_history=with_history)
+            except StreamEmpty as error:
+                _log.warning(
+                    "a log holds nothing: run 'forebay topology apply'",
+                    partition=self.partition.name,
+                    reason=str(error),
+                )
+                await asyncio.sleep(_EMPTY_PAUSE_SECONDS)
             except BrokerUnavailable as error:
                 _log.debug("log not read", partition=self.partition.name, reason=str(error))
                 await asyncio.sleep(random.uniform(0.1, 0.5))
@@ -169,7 +181,9 @@ class LogReader:
         to_merge = beginning.to_merge
         records = follow(self._broker.log(self.partition), beginning.start, beginning.known)
         async with aclosing(records) as batches:
-            async for batch in batches:
+            # Only a read from a moment on can begin beyond the end.
+            soon = batches if to_merge is None else _beginning_soon(batches)
+            async for batch in soon:
                 for count, stored in enumerate(batch, 1):
                     await self._listener.ready()
                     self._fold(stored)
@@ -196,7 +210,10 @@ class LogReader:
 
     async def _latest_snapshot(self) -> Snapshot | None:
         tops = self._broker.tops(self.partition)
-        return latest_snapshot([record.body async for record in read_to_end(tops)])
+        try:
+            return latest_snapshot([record.body async for record in read_to_end(tops)])
+        except StreamEmpty:
+            return None
 
     def _fold(self, stored: StoredRecord) -> None:
         try:
@@ -243,6 +260,24 @@ class _Beginning(NamedTuple):
     known: Known | None
     to_merge: Snapshot | None
     """What takes the place of the view when the log is read as far as that."""
+
+
+async def _beginning_soon(
+    batches: AsyncIterator[Sequence[StoredRecord]],
+) -> AsyncIterator[Sequence[StoredRecord]]:
+    """Give what is read, if it begins soon.
+
+    Raises:
+        _CatchUpTooSlow: it does not.
+    """
+    try:
+        async with asyncio.timeout(_FIRST_RECORDS_SECONDS):
+            first = await anext(batches)
+    except TimeoutError:
+        raise _CatchUpTooSlow from None
+    yield first
+    async for batch in batches:
+        yield batch
 
 
 def _known(snapshot: Snapshot) -> Known:

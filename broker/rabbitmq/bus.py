@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from broker.errors import SubmitRefused
 from broker.rabbitmq.connection import Link, close_channel, translating_amqp_errors
-from broker.rabbitmq.consumer import Consumer, open_consumer
+from broker.rabbitmq.consumer import Consumer, consuming
 from broker.rabbitmq.names import Names
 from broker.rabbitmq.publisher import Publisher
 
@@ -49,6 +49,7 @@ class RabbitBus:
     async def listen(self) -> AsyncIterator[AsyncIterator[bytes]]:
         """See `Bus.listen`."""
         queue = self._names.own(self._node_id)
+        # All on one channel: the queue is gone with its connection.
         channel = await self._consuming.open_channel(with_confirms=False)
         try:
             with translating_amqp_errors():
@@ -65,9 +66,10 @@ class RabbitBus:
                 await channel.queue_bind(
                     queue, self._names.exchange("node"), routing_key=self._node_id
                 )
-        finally:
+        except BaseException:
             await close_channel(channel)
-        async with open_consumer(self._consuming, queue, prefetch=_PREFETCH) as consumer:
+            raise
+        async with consuming(channel, queue, prefetch=_PREFETCH) as consumer:
             yield _Bodies(consumer)
 
 

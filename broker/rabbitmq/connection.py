@@ -50,12 +50,16 @@ _LONGEST_PAUSE_SECONDS = 2.0
 _PASSING = ("down or inaccessible", "does not have a replica", "not available", "timed out")
 
 
+# A message over the broker's max_message_size: sent again it would be refused again.
+_TOO_LARGE = "larger than"
+
+
 @contextmanager
 def translating_amqp_errors() -> Iterator[None]:
     """Raise broker.errors instead of the client library's.
 
     Raises:
-        SubmitRefused: basic.nack, or basic.return of an unroutable message.
+        SubmitRefused: basic.nack, basic.return of an unroutable message, or one that is too large.
         TopologyProblem: 404, 406 or 403: what is asked for is not there, not as it should be, or
             not for us.
         BrokerUnavailable: all else.
@@ -66,6 +70,8 @@ def translating_amqp_errors() -> Iterator[None]:
         raise SubmitRefused(str(error) or "refused by the broker") from error
     except (ChannelNotFoundEntity, ChannelPreconditionFailed, ChannelAccessRefused) as error:
         text = str(error)
+        if _TOO_LARGE in text:
+            raise SubmitRefused(text) from error
         if any(passing in text for passing in _PASSING):
             raise BrokerUnavailable(text) from error
         raise TopologyProblem(
@@ -92,6 +98,7 @@ class Link:
         self._connection: AbstractConnection | None = None
         self._is_up = asyncio.Event()
         self._first_error: TopologyProblem | None = None
+        self._has_been_up = False
 
     @property
     def is_connected(self) -> bool:
@@ -113,41 +120,54 @@ class Link:
             except BrokerUnavailable as error:
                 attempt += 1
                 _log.warning("broker not reached", connection=self._name, reason=str(error))
-            longest = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2**attempt)
+            longest = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** min(attempt, 10))
             await asyncio.sleep(random.uniform(longest / 4, longest))
 
     @asynccontextmanager
     async def _connected(self, url: str) -> AsyncIterator[asyncio.Event]:
         lost = asyncio.Event()
-        with translating_amqp_errors():
-            try:
-                connection = await aio_pika.connect(
-                    url,
-                    timeout=_CONNECT_SECONDS,
-                    heartbeat=self._settings.heartbeat_seconds,
-                    client_properties={"connection_name": self._name},
-                )
-            except (AuthenticationError, ProbableAuthenticationError) as error:
-                self._first_error = refused_user(url)
-                raise BrokerUnavailable(str(self._first_error)) from error
-        try:
-            check_version(connection)
-        except TopologyProblem as error:
-            self._first_error = error
-            await connection.close()
-            raise BrokerUnavailable(str(error)) from error
+        connection = await self._connect(url)
         self._first_error = None
         connection.close_callbacks.add(lambda *_: lost.set())
         self._connection = connection
+        self._has_been_up = True
         self._is_up.set()
         try:
             yield lost
         finally:
             self._is_up.clear()
             self._connection = None
-            with suppress(BrokerUnavailable, TimeoutError), translating_amqp_errors():
-                async with asyncio.timeout(_CLOSE_SECONDS):
-                    await connection.close()
+            await _close(connection)
+
+    async def _connect(self, url: str) -> AbstractConnection:
+        try:
+            with translating_amqp_errors():
+                connection = await aio_pika.connect(
+                    url,
+                    timeout=_CONNECT_SECONDS,
+                    heartbeat=self._settings.heartbeat_seconds,
+                    client_properties={"connection_name": self._name},
+                )
+        except ValueError as error:
+            raise TopologyProblem(
+                f"{without_password(url)} is no AMQP URL ({error})", "Check rabbitmq.url"
+            ) from error
+        except BrokerUnavailable as error:
+            if isinstance(error.__cause__, AuthenticationError | ProbableAuthenticationError):
+                self._note(refused_user(url))
+            raise
+        try:
+            check_version(connection)
+        except TopologyProblem as problem:
+            self._note(problem)
+            await _close(connection)
+            raise BrokerUnavailable(str(problem)) from problem
+        return connection
+
+    def _note(self, problem: TopologyProblem) -> None:
+        """Whoever opens a channel is told, but not of what may pass: a password being changed."""
+        if not self._has_been_up:
+            self._first_error = problem
 
     async def open_channel(self, *, with_confirms: bool) -> AbstractChannel:
         """Open an AMQP channel of one's own, waiting a little for the connection.
@@ -171,6 +191,12 @@ class Link:
                 return await transport.connection.channel(
                     publisher_confirms=with_confirms, on_return_raises=with_confirms
                 )
+
+
+async def _close(connection: AbstractConnection) -> None:
+    with suppress(BrokerUnavailable, TimeoutError), translating_amqp_errors():
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await connection.close()
 
 
 async def close_channel(channel: AbstractChannel) -> None:

@@ -114,6 +114,27 @@ async def open_consumer(
         TopologyProblem: there is no such queue, or it is not for us.
     """
     channel = await link.open_channel(with_confirms=False)
+    async with consuming(
+        channel, queue, prefetch=prefetch, arguments=arguments, is_exclusive=is_exclusive
+    ) as consumer:
+        yield consumer
+
+
+@asynccontextmanager
+async def consuming(
+    channel: AbstractChannel,
+    queue: str,
+    *,
+    prefetch: int,
+    arguments: Arguments | None = None,
+    is_exclusive: bool = False,
+) -> AsyncIterator[Consumer]:
+    """Consume a queue on a channel that is open already; leaving closes it.
+
+    Raises:
+        BrokerUnavailable: the connection is lost.
+        TopologyProblem: there is no such queue, or it is not for us.
+    """
     try:
         consumer = Consumer(channel)
         with translating_amqp_errors():

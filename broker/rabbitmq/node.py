@@ -7,7 +7,7 @@ publish by no longer reading from them, and acks and heartbeats must go on.
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from broker.partition import Partition
 from broker.rabbitmq.bus import RabbitBus
@@ -83,12 +83,15 @@ async def open_rabbitmq(
     """Keep connections to RabbitMQ up for as long as the context lasts.
 
     Does not wait for them: a process starts with the broker away, and says so.
+
+    Raises:
+        TopologyProblem: in an exception group: a URL is none, or the broker is too old.
     """
     publishing, consuming = Link(settings, "publishing"), Link(settings, "consuming")
-    links = asyncio.gather(publishing.run(), consuming.run())
-    try:
-        yield RabbitBroker(settings, node_id or secrets.token_hex(8), publishing, consuming)
-    finally:
-        links.cancel()
-        with suppress(asyncio.CancelledError):
-            await links
+    async with asyncio.TaskGroup() as tasks:
+        links = [tasks.create_task(link.run()) for link in (publishing, consuming)]
+        try:
+            yield RabbitBroker(settings, node_id or secrets.token_hex(8), publishing, consuming)
+        finally:
+            for link in links:
+                link.cancel()

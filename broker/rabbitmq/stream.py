@@ -6,7 +6,7 @@ first and are passed over; asked for an offset that retention took, it starts at
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 
 from broker.errors import StreamEmpty
@@ -21,6 +21,7 @@ from broker.rabbitmq.publisher import Publisher
 _PREFETCH = 200
 _ACK_EVERY = 50
 
+_SAME_CHUNK_SECONDS = 0.02
 _END_SECONDS = 3.0
 """How long the last chunk of a stream may take to arrive before the stream counts as empty."""
 
@@ -111,6 +112,11 @@ class RabbitStream:
             try:
                 async with asyncio.timeout(patience_seconds):
                     messages = await consumer.take()
+                # The rest of the chunk comes at once, if not with the first of it.
+                with suppress(TimeoutError):
+                    while True:
+                        async with asyncio.timeout(_SAME_CHUNK_SECONDS):
+                            messages = await consumer.take()
             except TimeoutError as error:
                 raise StreamEmpty(f"stream {self.name} gives no record") from error
             return messages[-1].stream_offset

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from broker.rabbitmq import RabbitSettings, open_rabbitmq
-from services.config import Config, ConfigError, development_config, load_config
+from services.config import Config, development_config, load_config
 from services.failing import CannotStart, run_to_exit_code
 from services.front.listening import open_sockets, probe_port
 from services.front.processes import stopping_with_parent, supervise
@@ -23,13 +23,10 @@ async def serve(config: Config, port: int, *, is_child: bool = False) -> None:
     """Serve clients until the process is told to stop.
 
     Raises:
-        ConfigError: the settings name no broker.
         CannotListen: clients could not connect.
         CannotStart: no broker is configured.
         TopologyProblem: in an exception group: the broker is not as the settings say.
     """
-    if not config.rabbitmq.url:
-        raise ConfigError(["rabbitmq.url: which broker? (FOREBAY_RABBITMQ__URL)"])
     if not config.rabbitmq.url:
         raise CannotStart("rabbitmq.url is not set: say where RabbitMQ is")
     settings = RabbitSettings(

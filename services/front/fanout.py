@@ -99,13 +99,13 @@ class _Backlog:
         self.round: _Round | None = None
         self.waiting: deque[Frame] = deque()
 
-    def take(self) -> list[Frame]:
-        """The frames of the next round."""
+    def take(self, round_bytes: int) -> list[Frame]:
+        """The frames of the next round: as many as fit, or one that does not."""
         frames = [self.waiting.popleft()]
         size_bytes = len(frames[0].content)
         while self.waiting:
             size_bytes += len(self.waiting[0].content)
-            if size_bytes > ROUND_BYTES_AT_MOST:
+            if size_bytes > round_bytes:
                 break
             frames.append(self.waiting.popleft())
         return frames
@@ -114,8 +114,12 @@ class _Backlog:
 class Fanout:
     """Hands publications to the sessions of this process."""
 
-    def __init__(self, hub: Hub, measures: Measures) -> None:
+    def __init__(
+        self, hub: Hub, measures: Measures, round_bytes: int = ROUND_BYTES_AT_MOST
+    ) -> None:
+        """Give no session more than `round_bytes` of one channel in one turn of the loop."""
         self._hub = hub
+        self._round_bytes = round_bytes
         self._measures = measures
         self._backlogs: dict[tuple[str, Encoding], _Backlog] = {}
         self._has_work = asyncio.Event()
@@ -145,7 +149,12 @@ class Fanout:
         self._measures.publications.value += len(publications)
         for encoding, members in groups:
             frames = encoding.encode(channel, publications, sequence, epoch)
-            if (channel, encoding) in self._backlogs or len(members) > SLICE_SESSIONS:
+            size_bytes = sum(len(frame.content) for frame in frames)
+            if (
+                (channel, encoding) in self._backlogs
+                or len(members) > SLICE_SESSIONS
+                or size_bytes > self._round_bytes
+            ):
                 self._queue(channel, encoding, frames)
             else:
                 self._serve(members, frames)
@@ -191,7 +200,7 @@ class Fanout:
     def _serve_slice(self, channel: str, encoding: Encoding, backlog: _Backlog) -> None:
         if backlog.round is None:
             members = list(self._hub.group(channel, encoding))
-            backlog.round = _Round(backlog.take(), members)
+            backlog.round = _Round(backlog.take(self._round_bytes), members)
         slow: list[Subscription] = []
         self._measures.deliveries.value += backlog.round.serve_slice(slow)
         _disconnect(slow)

@@ -18,6 +18,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+# A client that reads at all has taken half a megabyte within a second; one that has not gets what
+# there is room for.
+_LOOKS_FOR_ROOM = 50
+_LOOK_SECONDS = 0.02
+
 
 class Wire(Protocol):
     """What an outbox writes to: an asyncio transport."""
@@ -77,6 +82,17 @@ class Outbox:
             self._wire.get_write_buffer_size() if self._pending is None else self._unsent_bytes
         )
         return max(0, self._limit_bytes - unsent_bytes)
+
+    async def make_room(self) -> None:
+        """Wait, but not for long, until half the limit is free; at once if it is."""
+        if 2 * self.room_bytes >= self._limit_bytes:
+            return
+        self.flush()
+        # A transport tells nobody but its protocol, which is aiohttp's, when it has drained.
+        for _ in range(_LOOKS_FOR_ROOM):
+            if 2 * self.room_bytes >= self._limit_bytes or not self._is_open:
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
 
     def offer(self, frame: bytes) -> bool:
         """Take a frame, or answer False: too much is unsent, or the outbox is closed."""

@@ -42,8 +42,10 @@ from services.wire.command import (
 from services.wire.errors import Disconnect, ErrorCode, ProtocolError, Refusal
 from services.wire.json_codec import decode_frame
 
-# A command takes some 10 µs, so that a frame full of them holds up others by a millisecond.
+# A command takes some 10 µs, so that a frame full of them holds up others by a millisecond; but for
+# those that go through all of a channel's clients.
 _COMMANDS_A_TURN: Final = 64
+_LONG: Final = (PresenceRequest, PresenceStatsRequest)
 
 _Waiting = Callable[[Session, int, Any], Awaitable[None]]
 _AtOnce = Callable[[Session, int, Any], None]
@@ -70,7 +72,7 @@ async def _carry_out_all(session: Session, commands: list[Command] | tuple[Comma
         if session.is_over or (is_connecting and session.state is State.REFUSED):
             return
         await _carry_out(session, command)
-        if number % _COMMANDS_A_TURN == 0:
+        if number % _COMMANDS_A_TURN == 0 or isinstance(command.request, _LONG):
             await asyncio.sleep(0)
 
 
@@ -88,6 +90,8 @@ async def _carry_out(session: Session, command: Command) -> None:
         if at_once is not None:
             at_once(session, command.id, request)
         else:
+            # Their replies can be large, and how large must not depend on what was asked before.
+            await session.outbox.make_room()
             await _WAITING[kind](session, command.id, request)
     except Refusal as refusal:
         session.refuse(command.id, refusal.error)

@@ -23,7 +23,7 @@ from broker.producer import ANSWER_SECONDS, Producer
 from broker.registry import Node
 from services.front.addresses import Addresses
 from services.front.app import build_app
-from services.front.fanout import Fanout
+from services.front.fanout import ROUND_BYTES_AT_MOST, Fanout
 from services.front.hub import Hub
 from services.front.listening import describe_addresses, listening
 from services.front.measures import Measures
@@ -42,7 +42,7 @@ from services.wire.errors import Disconnect
 
 _log = structlog.get_logger(__name__)
 
-_EXPIRE_EVERY_SECONDS: Final = 1.0
+_SWEEP_EVERY_SECONDS: Final = 1.0
 
 
 async def run_front(
@@ -110,7 +110,9 @@ def assemble(
     permissions = Permissions(config)
     measures = Measures()
     hub = Hub()
-    fanout = Fanout(hub, measures)
+    # A quarter: whoever has read what came before is not too slow for the next round.
+    round_bytes = min(ROUND_BYTES_AT_MOST, config.client.queue_max_size // 4)
+    fanout = Fanout(hub, measures, round_bytes)
     counts = {name: lane.partitions for name, lane in config.lanes.items()}
     producer = Producer(broker, secrets.token_hex(8), all_partitions(counts))
     addresses = Addresses(config, permissions)
@@ -151,7 +153,7 @@ async def running(parts: Parts, fanout: Fanout) -> AsyncIterator[None]:
                 tasks.create_task(parts.producer.run()),
                 tasks.create_task(parts.wheel.run()),
                 tasks.create_task(fanout.run()),
-                tasks.create_task(_expire(parts.view)),
+                tasks.create_task(_sweep(parts.view)),
                 *(tasks.create_task(reader.run()) for reader in parts.view.readers),
                 tasks.create_task(parts.neighbours.run()),
                 tasks.create_task(parts.presence.run()),
@@ -166,10 +168,10 @@ async def running(parts: Parts, fanout: Fanout) -> AsyncIterator[None]:
         await parts.neighbours.leave()
 
 
-async def _expire(view: FrontView) -> None:
+async def _sweep(view: FrontView) -> None:
     while True:
-        await asyncio.sleep(_EXPIRE_EVERY_SECONDS)
-        view.expire()
+        await asyncio.sleep(_SWEEP_EVERY_SECONDS)
+        view.sweep()
 
 
 def _version() -> str:

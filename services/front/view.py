@@ -98,8 +98,6 @@ class _FrontPartition:
     def continuity_lost(self, loss: Loss) -> None:
         """See `LogListener.continuity_lost`."""
         self._view.lose_continuity(self.partition)
-        if loss is Loss.REWRITTEN and self.reader.view.ledger.epoch:
-            self._view.ask_for_cut(self.partition, self.reader.view.ledger.epoch)
 
     async def ready(self) -> None:
         """See `LogListener.ready`."""
@@ -300,13 +298,20 @@ class FrontView:
             [name for name in self.hub.channels() if self.partition_of(name) == partition]
         )
 
-    def expire(self) -> None:
-        """Let go of publications that are too old; to be called every now and then."""
-        for partition in self._partitions.values():
+    def sweep(self) -> None:
+        """Let go of what is too old, ask for the cuts that are due; to be called every second."""
+        for name, partition in self._partitions.items():
             partition.histories.expire(_now_ms(), _EXPIRE_AT_MOST)
+            epoch = partition.reader.epoch_to_end
+            if epoch is not None and partition.is_caught_up:
+                self._ask_for_cut(name, epoch)
 
-    def ask_for_cut(self, partition: Partition, epoch: str) -> None:
-        """Have a worker end an epoch of which the log has lost a part."""
+    def _ask_for_cut(self, partition: Partition, epoch: str) -> None:
+        """Have a worker end an epoch of which the log has lost a part; again until it has.
+
+        Nobody else may know: a worker that starts from a snapshot older than what was lost finds
+        nothing wrong.
+        """
         entry = Entry(EntryKind.CUT, "", NO_SENDER, epoch.encode())
         self.producer.offer(partition, entry, _NobodyWaits())
 
@@ -317,7 +322,7 @@ _EXPIRE_AT_MOST = 2_000
 
 
 class _NobodyWaits:
-    """A worker finds a rewritten log by itself as well, so nobody waits for the answer."""
+    """A cut shows in the log, and is asked for again until it does."""
 
     def confirmed(self) -> None:
         """See `Waiter.confirmed`."""

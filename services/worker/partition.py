@@ -183,6 +183,8 @@ class PartitionWorker:
     async def _work(self, settling: Settling, claim: Claim, tasks: asyncio.TaskGroup) -> None:
         held: list[HeldDelivery] = []
         while not self._is_leaving:
+            # First of all: what comes from here on, during any wait below, is news again.
+            self._news.clear()
             if claim.is_lost:
                 raise ClaimLost("the log shows that the partition is somebody else's")
             held += self._decide_arrived(held)
@@ -208,7 +210,6 @@ class PartitionWorker:
             self._write_snapshot()
 
     async def _wait_for_news(self, claim: Claim) -> None:
-        self._news.clear()
         try:
             async with asyncio.timeout(claim.seconds_to_fence):
                 await self._news.wait()

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import structlog
 
 from broker.batch import Batch, encode_batch
-from broker.errors import SubmitRefused
+from broker.errors import BrokerUnavailable, SubmitRefused
 from broker.interface import DeadLetters, DeadReason, Delivery, Intake
 from services.worker.counting import WorkerCounters
 from services.worker.deciding import Decision, ToRefuse
@@ -82,7 +82,8 @@ class Settling:
                 _log.warning("delivery set aside", partition=self._partition, reason=one.error)
             else:
                 await self._set_aside_refused(one.batch, one.decisions)
-        except SubmitRefused as error:
+        except (SubmitRefused, BrokerUnavailable) as error:
+            # Unavailable may be the exchange alone; a lost connection ends the intake anyway.
             self._retry_seconds = time.monotonic() + RETRY_SECONDS
             _log.error("cannot set aside", partition=self._partition, reason=str(error))
             return False

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +28,8 @@ import pytest
 
 from broker.local.install import BROWSERS, MAC_CHROME
 from forebay.cli import cli
+from services.config import load_config
+from services.variables import PASSWORDS
 from tests.readme.document import Block, blocks
 from tests.system.process import ROOT
 
@@ -35,6 +38,7 @@ README = ROOT / "README.md"
 CHINESE = ROOT / "README.zh-CN.md"
 TYPED = "hello from a shell"
 HEARD_SECONDS = 15.0
+ASSIGNMENT = re.compile(r"[A-Z_]+=")
 PROCESSES = {"front", "worker", "dev"}
 
 
@@ -110,7 +114,9 @@ def run_shell_client(block: Block, place: Place) -> None:
 def run_commands(block: Block, place: Place) -> None:
     """Hold every command of a shell block to exist, with the options that it is given."""
     for command in _commands(block):
-        name, *arguments = command
+        variables = list(takewhile(ASSIGNMENT.match, command))
+        _export(variables, place)
+        name, *arguments = command[len(variables) :]
         assert name in COMMANDS, f"no test knows the command {shlex.join(command)}"
         COMMANDS[name](arguments, place)
 
@@ -121,9 +127,21 @@ def _make(arguments: list[str], place: Place) -> None:
     assert set(arguments) <= targets
 
 
+def _export(arguments: list[str], place: Place) -> None:
+    """Hold variables to be settings, or what `forebay topology apply` reads."""
+    variables = dict(each.split("=", 1) for each in arguments)
+    settings = _settings(place)
+    load_config(environ={**settings, **variables})
+    known = {name for name in variables if "__" in name} | {*PASSWORDS.values()}
+    assert variables.keys() <= known
+
+
 def _pip(arguments: list[str], place: Place) -> None:
     subcommand, package = arguments
     assert subcommand == "install"
+    if package == ".":
+        assert (ROOT / "pyproject.toml").is_file()
+        return
     assert importlib.metadata.version(package)
 
 
@@ -169,6 +187,7 @@ def _parse(arguments: list[str]) -> None:
 
 COMMANDS: dict[str, Callable[[list[str], Place], None]] = {
     "make": _make,
+    "export": _export,
     "pip": _pip,
     "cp": _copy,
     "docker": _compose,

@@ -53,6 +53,40 @@ def test_a_short_secret_is_said_but_not_shown(name: str) -> None:
     assert "hush" not in found
 
 
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.0.0.2", "::1"])
+def test_a_front_for_this_machine_alone_surprises_nobody(host: str) -> None:
+    namespace = {"name": "chat", **HISTORY, "force_recovery": True}
+    opened = {"plain": {"enabled": True}, "page": {"enabled": True}}
+    assert surprises(front={"host": host}, namespace=[namespace], **opened) == []
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "front.example.org"])
+def test_a_front_for_other_machines_needs_a_proxy_for_tls(host: str) -> None:
+    (found,) = surprises(front={"host": host})
+    assert found.startswith(f"front.host: {host} ")
+    assert "plain ws://" in found
+    assert "TLS" in found
+
+
+@pytest.mark.parametrize(
+    ("sections", "setting"),
+    [
+        ({"plain": {"enabled": True}}, "plain.enabled"),
+        ({"page": {"enabled": True}}, "page.enabled"),
+        ({"client": {**QUIET["client"], "insecure": True}}, "client.insecure"),
+        (
+            {"client": {**QUIET["client"], "allow_anonymous_connect_without_token": True}},
+            "client.allow_anonymous_connect_without_token",
+        ),
+    ],
+)
+def test_what_is_open_to_other_machines_is_named(sections: dict[str, Any], setting: str) -> None:
+    found = surprises(front={"host": "0.0.0.0"}, **sections)
+    assert any(
+        each.startswith("front.host: ") and f"what {setting} opens" in each for each in found
+    )
+
+
 def test_settings_with_which_nobody_can_connect_are_said() -> None:
     found = "\n".join(describe_surprises(Config()))
     for words in ("rabbitmq.url", "nobody can connect", "no web page"):

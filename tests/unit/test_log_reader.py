@@ -292,6 +292,7 @@ async def test_a_snapshot_of_another_log_is_not_used(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("broker.follow.RESUME_SECONDS", 0.05)
+    monkeypatch.setattr("broker.follow.LAGGING_SECONDS", 0.2)
     await scene.live(30)
     await scene.writer.write_snapshot()
     scene.node.recreate_log(MAIN)
@@ -319,6 +320,7 @@ async def test_a_snapshot_beyond_a_lost_tail_asks_for_the_epochs_end(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("broker.follow.RESUME_SECONDS", 0.05)
+    monkeypatch.setattr("broker.follow.LAGGING_SECONDS", 0.2)
     await scene.live(30)
     await scene.writer.write_snapshot()
     scene.node.lose_tail(MAIN, 5)

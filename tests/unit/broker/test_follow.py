@@ -209,6 +209,7 @@ async def test_silence_beyond_the_end_is_found_out(
     node: EmbeddedBroker, broker: EmbeddedAccess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("broker.follow.RESUME_SECONDS", 0.05)
+    monkeypatch.setattr("broker.follow.LAGGING_SECONDS", 0.2)
     await append(node, BODIES)
     async with following(broker) as records:
         await read(records, BODIES[-1])
@@ -220,6 +221,7 @@ async def test_a_reader_far_beyond_the_end_of_a_new_log_finds_that_out(
     node: EmbeddedBroker, broker: EmbeddedAccess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("broker.follow.RESUME_SECONDS", 0.05)
+    monkeypatch.setattr("broker.follow.LAGGING_SECONDS", 0.2)
     await append(node, BODIES)
     known = known_at(node, -1)
     node.recreate_log(MAIN)
