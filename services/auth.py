@@ -30,6 +30,11 @@ ALGORITHMS: Final = ("HS256", "HS384", "HS512")
 _TYPES: Final = (None, "JWT", "at+jwt")
 
 
+CLAIM_BYTES_AT_MOST = 4096
+"""Of a token's `info` and `data`, as they stand in it. What is in `info` travels with every
+publication of the client, to the worker and to every subscriber."""
+
+
 class TokenInvalid(Exception):
     """The token is not one of ours, or not for this."""
 
@@ -303,8 +308,10 @@ def _raw(plain: msgspec.Raw, encoded: str | None, name: str) -> bytes:
     """A payload claim as raw JSON on one line; the base64 form wins, null is nothing.
 
     Raises:
-        TokenInvalid: it is no JSON a client could read.
+        TokenInvalid: it is too long, or no JSON a client could read.
     """
+    if len(memoryview(plain)) > CLAIM_BYTES_AT_MOST or len(encoded or "") > CLAIM_BYTES_AT_MOST:
+        raise TokenInvalid(f"{name} is over {CLAIM_BYTES_AT_MOST} bytes")
     raw = bytes(plain)
     if encoded:
         try:

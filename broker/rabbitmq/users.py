@@ -8,7 +8,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
-from urllib.request import Request, urlopen
+from urllib.request import ProxyHandler, Request, build_opener
 
 from broker.errors import BrokerUnavailable, TopologyProblem
 from broker.rabbitmq.topology import permissions
@@ -52,7 +52,8 @@ def _put(management_url: str, path: str, body: dict[str, str]) -> None:
         headers={"Authorization": f"Basic {credentials}", "Content-Type": "application/json"},
     )
     try:
-        with urlopen(request, timeout=_TIMEOUT_SECONDS):
+        # Directly, as AMQP goes: no proxy of the environment sees a password.
+        with build_opener(ProxyHandler({})).open(request, timeout=_TIMEOUT_SECONDS):
             return
     except HTTPError as error:
         raise TopologyProblem(

@@ -25,7 +25,7 @@ __all__ = ["cli"]
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(forebay.__version__, message="forebay %(version)s")
 def cli() -> None:
-    """Self-hosted realtime messaging: clients in front, your Python behind, RabbitMQ between.
+    """Self-hosted realtime messaging: a front, a worker, and RabbitMQ between them.
 
     Settings come from forebay.toml and from FOREBAY_… variables, which win over it.
     """

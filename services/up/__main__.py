@@ -32,6 +32,8 @@ WORKER = ("-m", "services.worker", "--development")
 # A fresh front reads the log for up to `catch_up_seconds` (30) before it is ready.
 FRONT_READY_SECONDS = 60.0
 WORKER_STOP_SECONDS = 15.0
+# The front is on this machine: a proxy that the environment names is not for it.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 # What else than every command's failures a person is told in a sentence.
 EXPECTED = (ChildCannotStart, MayNotInstall, NodeFailed)
 
@@ -41,7 +43,7 @@ async def run(config: Config, directory: Path) -> None:
 
     Cancelling: everything that was started is stopped, in order.
     """
-    base = f"http://{config.front.host}:{config.front.port}"
+    base = _base_url(config.front.host, config.front.port)
     switch = KillSwitch()
     async with open_broker(config, directory) as broker, controlling(switch) as control:
         worker = Child("worker", WORKER, _environment(broker.worker_urls), WORKER_STOP_SECONDS)
@@ -53,6 +55,10 @@ async def run(config: Config, directory: Path) -> None:
             await _wait_until_ready(f"{base}/health/ready")
             _announce(config, broker, base)
             await asyncio.Event().wait()
+
+
+def _base_url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _environment(urls: tuple[str, ...]) -> dict[str, str]:
@@ -70,7 +76,7 @@ async def _wait_until_ready(url: str) -> None:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2) as response:
+        with _DIRECT.open(url, timeout=2) as response:
             return bool(response.status == 200)
     except (urllib.error.URLError, OSError):
         return False
@@ -109,7 +115,12 @@ def _only_one(directory: Path) -> Iterator[None]:
 
 
 def _check_front_port(port: int) -> None:
-    if port and is_listening(port):
+    if port == 0:
+        raise CannotStart(
+            "front.port is 0, any free port, and then nobody knows where the front is; set"
+            " FOREBAY_FRONT__PORT to a port of your choice"
+        )
+    if is_listening(port):
         owner = find_owner(port) or "another process"
         raise CannotStart(
             f"port {port} is in use by {owner}; stop it, or set FOREBAY_FRONT__PORT to another"
@@ -117,10 +128,12 @@ def _check_front_port(port: int) -> None:
 
 
 async def _run_until_told(config: Config, directory: Path) -> None:
-    """Run until SIGINT or SIGTERM, each of which is a way to say that it is enough."""
+    """Run until SIGINT, SIGTERM or SIGHUP (a closed terminal): each says that it is enough."""
     loop = asyncio.get_running_loop()
     working = asyncio.ensure_future(run(config, directory))
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+            continue  # under nohup, which asks to go on without the terminal
         loop.add_signal_handler(number, working.cancel)
     try:
         await working

@@ -6,12 +6,12 @@ made once and kept, readable by their owner only, beside the node's data.
 
 import asyncio
 import os
-import secrets
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -21,6 +21,7 @@ from broker.local.files import ADMIN_USER, SHARED, VHOST, NodeFiles, NodePorts
 from broker.local.install import ensure
 from broker.local.node import LocalNode
 from broker.local.ports import HOST, find_owner, is_free
+from broker.local.process import ending_with_us
 from broker.rabbitmq.topology import TopologyLimits, apply_topology
 from broker.rabbitmq.users import apply_users
 from services.config import Config
@@ -30,6 +31,9 @@ IMAGE = "rabbitmq:4-management"
 AMQP_PORT = 5672
 MANAGEMENT_PORT = 15672
 DOCKER_ANSWERS_SECONDS = 3.0  # an engine that is there answers in a tenth of that
+CONTAINER_STOP_SECONDS = 20
+# What the engine takes beyond that to answer "stopped" or "removed".
+DOCKER_REMOVES_SECONDS = CONTAINER_STOP_SECONDS + 40.0
 # A fresh container takes 10 to 20 s to accept connections, and longer on a busy machine.
 BROKER_READY_SECONDS = 90.0
 
@@ -67,12 +71,14 @@ async def open_broker(config: Config, directory: Path) -> AsyncIterator[UpBroker
         return
     files = NodeFiles(directory)
     if await asyncio.to_thread(_docker_answers):
-        try:
-            async with _container(files) as ports:
+        async with AsyncExitStack() as stack:
+            try:
+                ports = await stack.enter_async_context(_container(files))
+            except ContainerFailed as failure:
+                say(f"no container: {failure}; using a private node instead")
+            else:
                 yield await _prepare(config, files, ports)
-            return
-        except ContainerFailed as failure:
-            say(f"no container: {failure}; using a private node instead")
+                return
     ensure("rabbitmq")
     ports = _choose_ports()
     node = LocalNode(directory, ports=ports)
@@ -148,19 +154,32 @@ def _docker_answers() -> bool:
 
 @asynccontextmanager
 async def _container(files: NodeFiles) -> AsyncIterator[NodePorts]:
-    """Run RabbitMQ's own image, its data in a volume that belongs to this checkout."""
+    """Run RabbitMQ's own image, its data in a volume that belongs to this checkout.
+
+    Two nodes on one volume would destroy its data, so the container's name is the checkout's too:
+    the engine refuses a second one of that name. What an earlier, killed run left is removed first
+    (whoever calls this holds the checkout's lock, so nobody uses it).
+
+    Raises:
+        ContainerFailed: it did not start; never for its stopping.
+    """
     mark = sha256(str(files.directory).encode()).hexdigest()[:8]
-    name = f"forebay-{mark}-{secrets.token_hex(2)}"
+    name = f"forebay-{mark}"
+    # A node keeps the administrator that its volume was made with: a new checkout at the same
+    # path, which has another password, needs another volume.
+    password_mark = sha256(files.admin_password.encode()).hexdigest()[:8]
+    await asyncio.to_thread(_remove, name)
     ports = _choose_ports()
+    # Without --rm, which removes at some time after the stop: then the name would still be taken.
     command = [
-        *("docker", "run", "--detach", "--rm", "--name", name, "--hostname", "forebay"),
+        *("docker", "run", "--detach", "--name", name, "--hostname", "forebay"),
         *(
             "--publish",
             f"{HOST}:{ports.amqp}:5672",
             "--publish",
             f"{HOST}:{ports.management}:15672",
         ),
-        *("--volume", f"forebay-{mark}:/var/lib/rabbitmq"),
+        *("--volume", f"forebay-{mark}-{password_mark}:/var/lib/rabbitmq"),
         *("--volume", f"{SHARED / 'rabbitmq.conf'}:/etc/rabbitmq/conf.d/20-forebay.conf:ro"),
         *("--volume", f"{SHARED / 'enabled_plugins'}:/etc/rabbitmq/enabled_plugins:ro"),
         *("--env", "RABBITMQ_DEFAULT_USER", "--env", "RABBITMQ_DEFAULT_PASS"),
@@ -169,16 +188,68 @@ async def _container(files: NodeFiles) -> AsyncIterator[NodePorts]:
     # By name only: a value in the command would be seen by everybody who lists processes.
     secret = {"RABBITMQ_DEFAULT_USER": ADMIN_USER, "RABBITMQ_DEFAULT_PASS": files.admin_password}
     say(f"starting {IMAGE} with Docker")
-    await asyncio.to_thread(_run_docker, command, secret)
     try:
+        await _start(command, secret)
         yield ports
     finally:
-        await asyncio.to_thread(_run_docker, ["docker", "stop", "--time", "20", name], {})
+        # In a thread, which is waited for at our end: a second Ctrl-C does not leave it half done.
+        await asyncio.to_thread(_remove, name)
 
 
-def _run_docker(command: list[str], extra: dict[str, str]) -> None:
-    done = subprocess.run(
-        command, env={**os.environ, **extra}, capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        raise ContainerFailed(done.stderr.strip().splitlines()[-1] if done.stderr else "no reason")
+async def _start(command: list[str], extra: dict[str, str]) -> None:
+    """Run the client that pulls the image, creates the container and starts it.
+
+    Cancelling: the client is gone when this returns, so it starts nothing after that. A container
+    may be there, created or running; the caller removes it.
+    """
+    try:
+        client = await asyncio.create_subprocess_exec(
+            *ending_with_us(command),
+            env={**os.environ, **extra},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ContainerFailed(str(error)) from error
+    try:
+        _, output = await client.communicate()
+    finally:
+        if client.returncode is None:
+            with suppress(ProcessLookupError):  # it ended just now
+                os.killpg(client.pid, signal.SIGKILL)  # its helpers too: they hold its output
+            await client.wait()
+    if client.returncode != 0:
+        raise ContainerFailed(_reason(output.decode(errors="replace")))
+
+
+def _remove(name: str) -> None:
+    """Stop the container, so that its node ends in order, and remove it; none may be there."""
+    for command in (
+        ["docker", "stop", "-t", str(CONTAINER_STOP_SECONDS), name],
+        ["docker", "rm", "--force", name],
+    ):
+        try:
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=DOCKER_REMOVES_SECONDS,
+                check=False,
+                start_new_session=True,  # Ctrl-C in the terminal is for us alone
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            say(f"container {name}: {error}")
+            continue
+        if done.returncode != 0 and "no such container" not in done.stderr.lower():
+            say(f"container {name}: {_reason(done.stderr)}")
+
+
+def _reason(output: str) -> str:
+    """Pick what failed from a client's output: progress comes before it, and advice may follow."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    said = [line for line in lines if line.startswith("docker: ")] or lines
+    return said[-1] if said else "no reason"

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.auth import (
+    CLAIM_BYTES_AT_MOST,
     Identity,
     ServerSubscription,
     SubscriptionGrant,
@@ -225,3 +226,11 @@ def test_a_connection_token_is_no_subscription_token() -> None:
 def test_a_stale_subscription_token_is_expired() -> None:
     with pytest.raises(TokenExpired):
         granted(signed({"sub": "u", "channel": "c", "exp": NOW - 1}))
+
+
+def test_a_token_whose_info_every_publication_would_carry_for_long_is_invalid() -> None:
+    longest = "x" * (CLAIM_BYTES_AT_MOST - 2)
+    assert identify(signed({"sub": "1", "info": longest})).info
+    for claims in ({"info": longest + "x"}, {"b64info": "A" * (CLAIM_BYTES_AT_MOST + 1)}):
+        with pytest.raises(TokenInvalid, match="info is over"):
+            identify(signed({"sub": "1", **claims}))

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 
 from broker.batch import NO_SENDER, Batch, Entry, EntryKind, decode_batch
@@ -188,6 +189,16 @@ async def test_a_batch_has_no_more_bytes_than_it_may_but_one_entry_at_least() ->
             bench.take("a", payload=bytes(size))
         await drained(bench)
         assert [len(batch.entries) for batch in bench.pool()] == [1, 2, 1]
+
+
+async def test_a_senders_bytes_count_for_a_batch() -> None:
+    async with running() as bench:
+        sender = msgspec.Raw(b'"' + b"x" * (BATCH_BYTES_AT_MOST // 3) + b'"')
+        for _ in range(4):
+            entry = Entry(EntryKind.PUBLISH, "a", sender, b"1")
+            assert bench.producer.offer(FIRST, entry, Heard())
+        await drained(bench)
+        assert [len(batch.entries) for batch in bench.pool()] == [2, 2]
 
 
 # ---- two in flight

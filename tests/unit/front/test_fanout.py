@@ -181,3 +181,14 @@ async def test_a_burst_makes_nobody_slow_who_could_not_be_written_to_yet() -> No
             stage.fanout.publish("huge", [publication(offset, content)], offset)
         assert client.closed is None
         assert offsets(client.news()) == list(range(1, 31))
+
+
+async def test_a_record_larger_than_an_outbox_makes_nobody_slow_who_reads() -> None:
+    async with staging(open_config(client={"queue_max_size": 400_000}), has_worker=False) as stage:
+        (client,) = await crowd(stage, 1)
+        content = b'"' + b"x" * 20_000 + b'"'
+        record = [publication(offset, content) for offset in range(1, 31)]
+        stage.fanout.publish("huge", record, 1)
+        await settle(stage)
+        assert client.closed is None
+        assert offsets(client.news()) == list(range(1, 31))

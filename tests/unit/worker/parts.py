@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from broker.batch import NO_SENDER, Batch, Entry, EntryKind, encode_batch
-from broker.embedded import EmbeddedAccess, EmbeddedBroker
+from broker.embedded import EmbeddedAccess, EmbeddedBroker, EmbeddedLimits
 from broker.record import Outcome, Published, decode_record
 from services.settings import ChannelOptions, Config, LaneConfig, NamespaceConfig
 from services.view.ledger import Judgement
@@ -73,8 +73,8 @@ async def until(claim: Callable[[], bool]) -> None:
 class Scene:
     """An embedded node, and what was submitted to it."""
 
-    def __init__(self) -> None:
-        self.node = EmbeddedBroker({"main": 1})
+    def __init__(self, limits: EmbeddedLimits | None = None) -> None:
+        self.node = EmbeddedBroker({"main": 1}, limits=limits)
         self.submitted: list[Batch] = []
         self._probes = 0
 

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from broker.batch import Batch, decode_batch
+from broker.embedded import EmbeddedLimits
 from broker.errors import TopologyProblem
 from broker.interface import DeadReason
 from broker.record import Done, Outcome, Published, Refused, encode_settled
@@ -276,6 +277,16 @@ async def test_nothing_but_nonsense_is_set_aside_as_well(scene: Scene) -> None:
         await until(lambda: len(scene.node.dead_letters()) == 3)
         await turns()
     assert not scene.node.waiting(MAIN)
+
+
+async def test_a_full_queue_of_dead_letters_stops_no_partition() -> None:
+    scene = Scene(EmbeddedLimits(dead_max_bytes=1))
+    await scene.submit_nonsense()
+    await scene.submit(*BATCHES)
+    async with scene.worker("one"):
+        await scene.settles_all_and_drains()
+    scene.verify()
+    assert [each.body for each in scene.node.waiting(MAIN)] == [b"nonsense"]
 
 
 async def test_what_is_refused_after_it_was_answered_as_queued_is_kept(scene: Scene) -> None:
