@@ -69,14 +69,15 @@ async def test_a_killed_node_comes_back_with_what_was_confirmed(
     assert await take_one(node, "kept.quorum") == b"x"
 
 
-async def test_a_paused_node_answers_when_it_is_resumed(private_rabbit_node: LocalNode) -> None:
-    node = private_rabbit_node
-    node.pause()
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.5):
-            await aio_pika.connect(node.amqp_url)
-    node.resume()
-    connection = await aio_pika.connect(node.amqp_url)
+async def test_a_paused_node_answers_when_it_is_resumed(rabbit_node: LocalNode) -> None:
+    rabbit_node.pause()
+    try:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await aio_pika.connect(rabbit_node.amqp_url)
+    finally:
+        rabbit_node.resume()
+    connection = await aio_pika.connect(rabbit_node.amqp_url)
     await connection.close()
 
 
