@@ -4,13 +4,12 @@ With FOREBAY_PICTURES naming a folder, the pictures of the README are put there.
 """
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from broker.local.install import BROWSERS, MAC_CHROME
+from tests.system.tools import find_browser, find_node
 
 HERE = Path(__file__).parent
 
@@ -19,22 +18,12 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(150)]
 
 @pytest.fixture
 def browser() -> str:
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None and MAC_CHROME.exists():
-        found = str(MAC_CHROME)
-    if found is None:
-        pytest.skip("no Chromium is installed")
-    return found
+    return find_browser()
 
 
 @pytest.fixture
 def node() -> str:
-    found = shutil.which("node")
-    if found is None:
-        pytest.skip("Node.js is not installed")
-    if not (HERE / "node_modules").is_dir():
-        pytest.fail("playwright-core is not installed: run `npm ci` in tests/browser")
-    return found
+    return find_node(HERE)
 
 
 def run_scenarios(node: str, browser: str, scenarios: str, url: str) -> None:

@@ -1,11 +1,12 @@
-"""A tutorial's client, word for word, in Node: the claims are in `tutorial.test.mjs`."""
+"""A WebSocket tutorial's client, unchanged, in Node: the claims are in `tutorial.test.mjs`."""
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from tests.system.tools import find_node
 
 HERE = Path(__file__).parent
 
@@ -13,13 +14,8 @@ pytestmark = [pytest.mark.sdk, pytest.mark.timeout(90)]
 
 
 def test_the_page_of_the_tutorial_finds_what_it_expects(server: str) -> None:
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("Node.js is not installed")
-    if not (HERE / "node_modules").is_dir():
-        pytest.fail("ws is not installed: run `npm ci` in tests/plain")
     done = subprocess.run(
-        [node, "--test", "--test-reporter=spec", "tutorial.test.mjs"],
+        [find_node(HERE), "--test", "--test-reporter=spec", "tutorial.test.mjs"],
         cwd=HERE,
         env={**os.environ, "FRONT_URL": f"ws://{server}"},
         stdout=subprocess.PIPE,

@@ -14,7 +14,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import time
@@ -26,12 +25,12 @@ from typing import NamedTuple
 import click
 import pytest
 
-from broker.local.install import BROWSERS, MAC_CHROME
 from forebay.cli import cli
 from services.config import load_config
 from services.variables import PASSWORDS
 from tests.readme.document import Block, blocks
 from tests.system.process import ROOT
+from tests.system.tools import find_browser, find_node
 
 HERE = Path(__file__).parent
 README = ROOT / "README.md"
@@ -271,15 +270,8 @@ def _wait_for(words: str, screen: Path) -> None:
 
 def _browse(place: Place, how: str, name: str, snippet: str, expected: list[str]) -> None:
     """Run a snippet in Chromium until all that is expected has been logged."""
-    node = shutil.which("node")
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None and MAC_CHROME.exists():
-        browser = str(MAC_CHROME)
-    if node is None or browser is None:
-        pytest.skip("Node.js or Chromium is not installed")
-    for package in ("tests/browser", "tests/sdk"):
-        if not (ROOT / package / "node_modules").is_dir():
-            pytest.fail(f"packages are not installed: run `npm ci` in {package}")
+    browser = find_browser()
+    node = find_node(ROOT / "tests/browser", ROOT / "tests/sdk")
     path = place.directory / name
     path.write_text(snippet, encoding="utf-8")
     done = _run(

@@ -1,13 +1,13 @@
 """The JavaScript SDK, unmodified, in Node: the scenarios are the `*.test.mjs` beside this file."""
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.system.deployment import TOKEN_SECRET
+from tests.system.tools import find_node
 
 HERE = Path(__file__).parent
 SCENARIOS = sorted(path.name for path in HERE.glob("*.test.mjs"))
@@ -17,12 +17,7 @@ pytestmark = [pytest.mark.sdk, pytest.mark.timeout(90)]
 
 @pytest.fixture
 def node() -> str:
-    found = shutil.which("node")
-    if found is None:
-        pytest.skip("Node.js is not installed")
-    if not (HERE / "node_modules").is_dir():
-        pytest.fail("the SDK is not installed: run `npm ci` in tests/sdk")
-    return found
+    return find_node(HERE)
 
 
 @pytest.mark.parametrize("scenarios", SCENARIOS)
