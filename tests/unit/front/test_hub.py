@@ -19,7 +19,7 @@ class Subscriber:
     def __init__(self, hub: Hub, encoding: Encoding = WEBSOCKET_JSON) -> None:
         self.id = ""
         self.user = ""
-        self.outbox = Outbox(Wire(), Flusher(lambda _: None), 1000)
+        self.outbox = Outbox(Wire(), Flusher(lambda _: None, lambda _, __: None), 1000)
         self.encoding = encoding
         self.sender: bytes | None = None
         self.told: list[tuple[str, Unsubscribed]] = []
