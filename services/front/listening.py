@@ -15,8 +15,9 @@ from aiohttp import web
 
 from services.failing import CannotStart
 
-# A client that has opened a connection and asks nothing, or not for long after.
-_IDLE_SECONDS: Final = 15.0
+# A client that has opened a connection and not asked anything in whole, or nothing more since. It
+# bounds a request that comes a byte at a time, too: aiohttp looks at whether it is complete.
+IDLE_SECONDS: Final = 15.0
 _HEADER_BYTES_AT_MOST: Final = 8190
 _HEADERS_AT_MOST: Final = 64
 # Sessions are ended before; what is left are requests that are answered in milliseconds.
@@ -26,6 +27,16 @@ _LEAVE_SECONDS: Final = 1.0
 # a loop reads and parses in one turn: a flood of tiny frames then holds up all others for a second.
 # A client that sends so much is slowed down at 64 KiB a round trip.
 _RECEIVE_BYTES: Final = 64 * 1024
+
+# What the kernel keeps for one client that does not take it; Linux doubles it, and has room for
+# some 190 KiB. Left to itself that is up to 4 MiB, and all connections of a machine share what the
+# kernel has for this. To a client 100 ms away it is 2 MB a second.
+_SEND_BYTES: Final = 128 * 1024
+
+# A client that takes nothing of what waits for it; the kernel ends its connection. Sessions are
+# ended before, by what is unsent or a missing pong. This is for answers to HTTP requests, and for
+# connections that are being closed, which would be over when the client has taken everything.
+_UNTAKEN_SECONDS: Final = 60.0
 
 _LOCALHOST: Final = ("127.0.0.1", "::1")
 _PORT_TRIES: Final = 10
@@ -123,8 +134,7 @@ def _bind(host: str, port: int, *, is_shared: bool) -> socket.socket:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        # Accepted connections inherit it.
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
+        _bound_what_waits(bound)
         bound.setblocking(False)
         bound.bind(address)
     except OSError as error:
@@ -137,6 +147,15 @@ def _bind(host: str, port: int, *, is_shared: bool) -> socket.socket:
     return bound
 
 
+def _bound_what_waits(listener: socket.socket) -> None:
+    """Limit what the kernel keeps for a client, and how long; connections inherit it."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # RFC 5482; Linux has it
+        untaken_ms = round(_UNTAKEN_SECONDS * 1000)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, untaken_ms)
+
+
 def describe_addresses(sockets: Sequence[socket.socket]) -> list[str]:
     """URLs of what the sockets are bound to."""
     return [
@@ -147,7 +166,10 @@ def describe_addresses(sockets: Sequence[socket.socket]) -> list[str]:
 
 @asynccontextmanager
 async def listening(
-    app: web.Application, sockets: Sequence[socket.socket], backlog: int
+    app: web.Application,
+    sockets: Sequence[socket.socket],
+    backlog: int,
+    idle_seconds: float = IDLE_SECONDS,
 ) -> AsyncIterator[AsyncExitStack]:
     """Serve an application on sockets; closing the given stack stops accepting connections.
 
@@ -158,7 +180,7 @@ async def listening(
         access_log=None,
         handle_signals=False,
         shutdown_timeout=_LEAVE_SECONDS,
-        keepalive_timeout=_IDLE_SECONDS,
+        keepalive_timeout=idle_seconds,
         max_line_size=_HEADER_BYTES_AT_MOST,
         max_field_size=_HEADER_BYTES_AT_MOST,
         max_headers=_HEADERS_AT_MOST,

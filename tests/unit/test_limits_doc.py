@@ -25,6 +25,13 @@ CONSTANTS = {
     "a handshake's line or header": ("services.front.listening._HEADER_BYTES_AT_MOST",),
     "headers of a handshake": ("services.front.listening._HEADERS_AT_MOST",),
     "bytes that wait in the kernel to be read": ("services.front.listening._RECEIVE_BYTES",),
+    "bytes that wait in the kernel to be taken": ("services.front.listening._SEND_BYTES",),
+    "time until a connection has asked something in whole": (
+        "services.front.listening.IDLE_SECONDS",
+    ),
+    "time in which a client takes nothing of what waits for it": (
+        "services.front.listening._UNTAKEN_SECONDS",
+    ),
     "a token's `info`, and its `data`": ("services.auth.CLAIM_BYTES_AT_MOST",),
     "commands of one session in a turn of the loop": ("services.front.receiving._COMMANDS_A_TURN",),
     "entries waiting for their batch": ("broker.producer.WAITING_BYTES_AT_MOST",),

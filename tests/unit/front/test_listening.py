@@ -1,18 +1,27 @@
-"""Sockets: both addresses of localhost, ports in use, ports shared by our own processes only."""
+"""Sockets: both addresses of localhost, ports in use, ports shared by our own processes only; and
+clients that do not ask, or do not take what they asked for.
+"""
 
+import asyncio
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 import pytest
+from aiohttp import web
 
+from services.front import listening as listening_module
 from services.front.listening import (
     CannotListen,
     PortInUse,
     describe_addresses,
+    listening,
     open_sockets,
     probe_port,
 )
+
+IDLE_SECONDS = 0.3
+SMALL_BYTES = 4096
 
 
 @contextmanager
@@ -75,3 +84,102 @@ def test_a_port_others_share_is_in_use_all_the_same() -> None:
         others[0].listen()
         with pytest.raises(PortInUse), probe_port("127.0.0.1", port_of(others)):
             pass
+
+
+async def answer(_: web.Request) -> web.Response:
+    return web.Response(text="hello")
+
+
+@asynccontextmanager
+async def serving(app: web.Application) -> AsyncIterator[int]:
+    """Serve an application that does not wait long for its clients; gives the port."""
+    sockets = open_sockets("127.0.0.1", 0)
+    async with listening(app, sockets, 10, idle_seconds=IDLE_SECONDS):
+        yield port_of(sockets)
+
+
+@asynccontextmanager
+async def connected(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
+
+
+def application() -> web.Application:
+    app = web.Application()
+    app.router.add_get("/", answer)
+    return app
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nHost: localhost\r\n"])
+async def test_a_connection_that_does_not_ask_in_time_is_ended(begun: bytes) -> None:
+    async with serving(application()) as port, connected(port) as (reader, writer):
+        writer.write(begun)
+        async with asyncio.timeout(10):
+            assert await reader.read() == b""
+
+
+async def test_a_request_that_comes_a_byte_at_a_time_is_given_up() -> None:
+    request = b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 1000
+    async with serving(application()) as port, connected(port) as (reader, writer):
+        ended = asyncio.ensure_future(reader.read())
+        sent = 0
+        while not ended.done():
+            assert sent < len(request)
+            writer.write(request[sent : sent + 1])
+            sent += 1
+            await asyncio.wait((ended,), timeout=IDLE_SECONDS / 20)
+        assert ended.exception() or ended.result() == b""
+
+
+async def test_a_connection_that_asks_again_in_time_stays() -> None:
+    async with serving(application()) as port, connected(port) as (reader, writer):
+        for _ in range(4):
+            await asyncio.sleep(IDLE_SECONDS / 2)
+            writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            async with asyncio.timeout(10):
+                assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux can")
+async def test_a_client_that_does_not_take_its_answer_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(listening_module, "_UNTAKEN_SECONDS", 0.5)
+    cut_off = asyncio.Event()
+
+    async def answer_without_end(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(bytes(SMALL_BYTES))
+        except ConnectionError:
+            cut_off.set()
+            raise
+
+    app = web.Application()
+    app.router.add_get("/", answer_without_end)
+    async with serving(app) as port:
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            async with asyncio.timeout(10):
+                await cut_off.wait()
+
+
+def test_the_kernel_keeps_little_for_a_client_that_does_not_read() -> None:
+    with opened("127.0.0.1") as sockets, socket.socket() as client:
+        sockets[0].setblocking(True)
+        sockets[0].listen()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BYTES)
+        client.connect(sockets[0].getsockname())
+        accepted, _ = sockets[0].accept()
+        with accepted:
+            accepted.setblocking(False)
+            taken_bytes = 0
+            with suppress(BlockingIOError):
+                while taken_bytes < 16 * listening_module._SEND_BYTES:
+                    taken_bytes += accepted.send(bytes(SMALL_BYTES))
+        assert taken_bytes <= 2 * listening_module._SEND_BYTES + 2 * SMALL_BYTES
