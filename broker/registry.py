@@ -1,14 +1,16 @@
-"""Which processes are live: each says so on the bus every two seconds, and when it leaves.
+"""Which processes are live: each says so on the bus every few seconds, and when it leaves.
 
 Messages are JSON objects whose `kind` says what they are, so that the bus can carry others too:
 
-    {"kind":"alive","node":{"id":…,"role":…,"name":…,"lanes":[…],"started_seconds":…}}
+    {"kind":"alive","node":{"id":…,"role":…,"name":…,"lanes":[…],"started_seconds":…,
+                            "standing":…,"silent_seconds":…}}
     {"kind":"left","id":…}
 
 Rules:
-- A node that has been silent for `SILENT_SECONDS` is no longer live, but silence counts only
-  while we hear ourselves: a broker that is away, or holds publishers back, says nothing about
-  the others, and a partition must not move because of it.
+- A node that has been silent for as long as it says itself, or for as long as we would have to be,
+  if that is longer, is no longer live. But silence counts only while we hear ourselves: a broker
+  that is away, or holds publishers back, says nothing about the others, and a partition must not
+  move because of it.
 - We are live to ourselves as long as the registry runs, and to others only while we listen.
 - A node we hear for the first time is answered at once, so that it knows us before it decides.
 - Fields that are not known here are ignored: they may be a later version's. A message that is
@@ -19,6 +21,7 @@ Not here: what follows from a change (which worker takes which partition).
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -29,9 +32,11 @@ from broker.clock import Clock, SystemClock
 from broker.errors import BrokerUnavailable
 from broker.interface import Bus
 
-ANNOUNCE_SECONDS = 2.0
 SILENT_SECONDS = 6.0
-"""Three announcements: one may get lost, and one late, before a node counts as gone."""
+ANNOUNCEMENTS_IN_SILENCE = 3
+"""One may get lost, and one be late, before a node counts as gone."""
+ANNOUNCE_SECONDS = SILENT_SECONDS / ANNOUNCEMENTS_IN_SILENCE
+_SILENT_SECONDS_AT_LEAST, _SILENT_SECONDS_AT_MOST = 1.5, 60.0
 
 NODES_AT_MOST = 10_000
 """More are not seen. Every node hears every other, which the bus would not bear by far."""
@@ -39,8 +44,8 @@ MESSAGE_BYTES_AT_MOST = 4096
 """A longer message is none of these, and is not even parsed."""
 
 # One announcement missed: from then on we may be the ones who hear nothing. Two more would be
-# too late, for others may have been silent for ANNOUNCE_SECONDS longer than we.
-_HEARS_ITSELF_SECONDS = 1.5 * ANNOUNCE_SECONDS
+# too late, for others may have been silent for one announcement longer than we.
+_HEARS_ITSELF_ANNOUNCEMENTS = 1.5
 # How late a silent node is noticed, and how many newcomers one announcement answers.
 _TICK_SECONDS = 0.25
 _LEAVE_SECONDS = 1.0
@@ -64,6 +69,15 @@ class Node(msgspec.Struct, frozen=True):
     """The lanes it works for."""
     started_seconds: float
     """When it started, by its own wall clock."""
+    standing: int = 0
+    """How often it has become a partition's owner, or taken its stand as one; 0 for not yet."""
+    silent_seconds: float = SILENT_SECONDS
+    """Silence after which it counts as gone; it announces itself three times as often."""
+
+    @property
+    def announce_seconds(self) -> float:
+        """How often it says that it is live."""
+        return self.silent_seconds / ANNOUNCEMENTS_IN_SILENCE
 
 
 class _Alive(msgspec.Struct, frozen=True, tag_field="kind", tag="alive"):
@@ -95,17 +109,26 @@ class Registry:
         self._clock = clock
         self._jitter = jitter
         self._pass_on = pass_on
-        self._alive = _encoder.encode(_Alive(node))
-        if len(self._alive) > MESSAGE_BYTES_AT_MOST:
-            raise ValueError(f"announcing {node.name!r} takes more than {MESSAGE_BYTES_AT_MOST} B")
+        self._alive = _announcement(node)
         self._others: dict[str, Node] = {}
         self._heard_seconds: dict[str, float] = {}
-        self._heard_self_seconds = -SILENT_SECONDS
+        self._heard_self_seconds = -math.inf
         self._is_listening = False
         self._announce_at_seconds = 0.0
         self._version = 0
         self._changed = asyncio.Event()
         self._is_full = False
+
+    def update(self, node: Node) -> None:
+        """Have this process known as `node` from now on: the same process in another state.
+
+        Raises:
+            ValueError: its description is too long for a message.
+        """
+        self._alive = _announcement(node)
+        self.node = node
+        self._announce_soon()
+        self._notify()
 
     def live(self, role: str | None = None) -> list[Node]:
         """Give the live nodes, this one among them, ordered by id; of one role, if it is given."""
@@ -171,7 +194,7 @@ class Registry:
 
     async def _announce(self) -> None:
         # Before the broadcast: a newcomer heard meanwhile needs another one.
-        self._announce_at_seconds = self._clock.monotonic() + ANNOUNCE_SECONDS
+        self._announce_at_seconds = self._clock.monotonic() + self.node.announce_seconds
         # No timeout: while the broker holds publishers back, nothing else is to be done here.
         with suppress(BrokerUnavailable):
             await self._bus.broadcast(self._alive)
@@ -213,7 +236,8 @@ class Registry:
         self._heard_self_seconds = self._clock.monotonic()
 
     def _hears_itself(self) -> bool:
-        return self._clock.monotonic() - self._heard_self_seconds <= _HEARS_ITSELF_SECONDS
+        patience_seconds = _HEARS_ITSELF_ANNOUNCEMENTS * self.node.announce_seconds
+        return self._clock.monotonic() - self._heard_self_seconds <= patience_seconds
 
     def _excuse_silence(self) -> None:
         """Begin anew to count how long the others have been silent."""
@@ -222,8 +246,20 @@ class Registry:
     def _forget_silent(self) -> None:
         if not self._hears_itself():
             return
-        latest = self._clock.monotonic() - SILENT_SECONDS
-        self._forget([id_ for id_, heard in self._heard_seconds.items() if heard < latest])
+        now = self._clock.monotonic()
+        self._forget(
+            [
+                id_
+                for id_, heard in self._heard_seconds.items()
+                if now - heard > self._patience_seconds(self._others[id_])
+            ]
+        )
+
+    def _patience_seconds(self, node: Node) -> float:
+        # Whoever announces itself more often than we do is judged as we are: it takes us so long
+        # to notice that we hear nothing.
+        bounded = min(max(node.silent_seconds, _SILENT_SECONDS_AT_LEAST), _SILENT_SECONDS_AT_MOST)
+        return max(bounded, self.node.silent_seconds)
 
     def _forget(self, node_ids: Sequence[str]) -> None:
         gone = [node_id for node_id in node_ids if self._others.pop(node_id, None) is not None]
@@ -242,6 +278,13 @@ class Registry:
         if not self._is_full:
             self._is_full = True
             _log.warning("more than %d nodes on the bus: some are not seen", NODES_AT_MOST)
+
+
+def _announcement(node: Node) -> bytes:
+    body = _encoder.encode(_Alive(node))
+    if len(body) > MESSAGE_BYTES_AT_MOST:
+        raise ValueError(f"announcing {node.name!r} takes more than {MESSAGE_BYTES_AT_MOST} B")
+    return body
 
 
 def _decode(body: bytes) -> _Alive | _Left | None:

@@ -113,7 +113,7 @@ class EmbeddedStream:
         await self._link.reach()
         if self._stored is None:
             raise _missing(self._name)
-        reader = self._stored.open_reader(start)
+        reader = self._stored.open_reader(start, self._link.travel)
         self._link.attach(reader)
         try:
             yield reader
@@ -166,7 +166,7 @@ class EmbeddedInbound:
         await self._link.reach()
         if self._stored is None:
             raise _missing(self._name)
-        intake = self._stored.open_intake(at_most)
+        intake = self._stored.open_intake(at_most, self._link.node_id, self._link.travel)
         self._link.attach(intake)
         try:
             yield intake
@@ -231,7 +231,7 @@ class EmbeddedBus:
             BrokerUnavailable: on entering, if there is no connection.
         """
         await self._link.reach()
-        listener = self._shared.open_listener(self._link.node_id)
+        listener = self._shared.open_listener(self._link.node_id, self._link.travel)
         self._link.attach(listener)
         try:
             yield listener

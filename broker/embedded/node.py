@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from broker.embedded.access import EmbeddedAccess, NodeStore, PartitionStore
 from broker.embedded.bus import SharedBus
 from broker.embedded.dead import DeadLetter, StoredDead
-from broker.embedded.link import Gate, Link
-from broker.embedded.pool import StoredPool, WaitingBatch
+from broker.embedded.link import Gate, Link, Strays
+from broker.embedded.pool import EmbeddedIntake, StoredPool, WaitingBatch
 from broker.embedded.stream import KeptRecord, StoredStream
+from broker.embedded.travel import Travel, one_turn
 from broker.genesis import genesis_fence, genesis_snapshot
 from broker.partition import Partition
 
@@ -51,6 +52,7 @@ class EmbeddedBroker:
         self._links: dict[str, Link] = {}
         self._alarm = Gate()
         self._confirms = Gate()
+        self._strays = Strays()
         self._store = NodeStore(
             {
                 Partition(lane, number): self._make_partition()
@@ -65,8 +67,12 @@ class EmbeddedBroker:
             stored.tops.store(genesis_snapshot(), 0)
 
     @asynccontextmanager
-    async def open(self, node_id: str | None = None) -> AsyncIterator[EmbeddedAccess]:
+    async def open(
+        self, node_id: str | None = None, travel: Travel = one_turn
+    ) -> AsyncIterator[EmbeddedAccess]:
         """Connect a process; leaving closes all it has opened, as its death would.
+
+        `travel` says how long its calls take.
 
         Raises:
             ValueError: a process with that id is connected already.
@@ -76,7 +82,7 @@ class EmbeddedBroker:
             raise ValueError(f"a process {name!r} is connected already")
         if name in self._links:
             self._links[name].leave()
-        link = Link(name, alarm=self._alarm, confirms=self._confirms)
+        link = Link(name, travel, alarm=self._alarm, confirms=self._confirms, strays=self._strays)
         self._links[name] = link
         try:
             yield EmbeddedAccess(link, self._store)
@@ -92,6 +98,10 @@ class EmbeddedBroker:
     def waiting(self, partition: Partition) -> Sequence[WaitingBatch]:
         """What waits in a partition's pool and no intake holds, oldest first."""
         return self._store.partitions[partition].pool.waiting()
+
+    def line(self, partition: Partition) -> Sequence[str]:
+        """Which processes stand in line for a partition's pool; the first of them is active."""
+        return self._store.partitions[partition].pool.line()
 
     def kept(self, partition: Partition) -> Sequence[KeptRecord]:
         """What a partition's log keeps, oldest first."""
@@ -112,6 +122,24 @@ class EmbeddedBroker:
             KeyError: no such process.
         """
         self._links[node_id].restore()
+
+    def close_intakes(self, node_id: str) -> None:
+        """Fault: the node takes a process's deliveries from it, and leaves it everything else.
+
+        Raises:
+            KeyError: no such process.
+        """
+        self._links[node_id].close_all(EmbeddedIntake)
+
+    def deliver_strays(self) -> None:
+        """Fault: what was on its way when its sender gave up, or lost its connection, arrives."""
+        self._strays.arrive()
+
+    def reorder_waiting(
+        self, partition: Partition, shuffle: Callable[[list[WaitingBatch]], None]
+    ) -> None:
+        """Fault: a pool changes the order of what no intake holds, which a queue may."""
+        self._store.partitions[partition].pool.reorder(shuffle)
 
     def hold_publishes(self) -> None:
         """Fault: as a memory or disk alarm, let nothing that is published reach the node."""

@@ -4,12 +4,12 @@ Rules: deliveries are handed to the active intake as they come, up to its bound,
 prefetch does; so a closed intake gives back, marked as redelivered, also what nobody had taken.
 """
 
-import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from broker.embedded.signal import Signal
+from broker.embedded.travel import Leg, Travel, one_turn
 from broker.errors import BrokerUnavailable, SubmitRefused
 from broker.interface import Delivery
 
@@ -52,9 +52,21 @@ class StoredPool:
         """What no intake holds, oldest first."""
         return list(self._ready)
 
-    def open_intake(self, at_most: int) -> "EmbeddedIntake":
+    def line(self) -> Sequence[str]:
+        """Whose intakes stand in line; the first of them is active."""
+        return [intake.node_id for intake in self._intakes]
+
+    def reorder(self, shuffle: Callable[[list[WaitingBatch]], None]) -> None:
+        """Change the order of what waits."""
+        waiting = list(self._ready)
+        shuffle(waiting)
+        self._ready = deque(waiting)
+
+    def open_intake(
+        self, at_most: int, node_id: str, travel: Travel = one_turn
+    ) -> "EmbeddedIntake":
         """Stand in line behind the other intakes."""
-        intake = EmbeddedIntake(self, at_most)
+        intake = EmbeddedIntake(self, at_most, node_id, travel)
         self._intakes[intake] = None
         self.hand_out()
         return intake
@@ -70,9 +82,14 @@ class StoredPool:
         self._bytes -= len(batch.body) + _MESSAGE_BYTES
         self.hand_out()
 
+    def leave_line(self, intake: "EmbeddedIntake") -> None:
+        """Hand an intake nothing more; the next one is active."""
+        self._intakes.pop(intake, None)
+        self.hand_out()
+
     def give_back(self, intake: "EmbeddedIntake", batches: Sequence[WaitingBatch]) -> None:
         """Put a closing intake's batches back in their place; then the next one is active."""
-        del self._intakes[intake]
+        self._intakes.pop(intake, None)
         self._ready.extendleft(batch._replace(is_redelivered=True) for batch in reversed(batches))
         self.hand_out()
 
@@ -80,10 +97,12 @@ class StoredPool:
 class EmbeddedIntake:
     """The deliveries of one pool, from one consume to its end."""
 
-    def __init__(self, pool: StoredPool, at_most: int) -> None:
+    def __init__(self, pool: StoredPool, at_most: int, node_id: str, travel: Travel) -> None:
         if at_most < 1:
             raise ValueError("an intake has room for at least one delivery")
+        self.node_id = node_id
         self._pool = pool
+        self._travel = travel
         self._at_most = at_most
         self._is_closed = False
         self._last_tag = 0
@@ -111,12 +130,13 @@ class EmbeddedIntake:
 
         Cancelling: nothing is lost.
         """
-        await asyncio.sleep(0)
+        await self._travel(Leg.TAKING)
         while not self._is_closed:
             if self._arrived:
                 arrived, self._arrived = self._arrived, []
                 return arrived
             await self._signal.wait()
+            await self._travel(Leg.TAKING)
         raise BrokerUnavailable("the intake was closed")
 
     async def settle(self, delivery: Delivery) -> None:
@@ -126,6 +146,7 @@ class EmbeddedIntake:
             BrokerUnavailable: the intake is closed, or never had this to settle, which closes it
                 as an unknown delivery tag does an AMQP channel.
         """
+        await self._travel(Leg.SETTLING)
         if self._is_closed:
             raise BrokerUnavailable("the intake was closed")
         batch = self._unsettled.pop(delivery.tag, None)
@@ -133,6 +154,14 @@ class EmbeddedIntake:
             self.close()
             raise BrokerUnavailable(f"unknown delivery tag {delivery.tag}")
         self._pool.settled(batch)
+
+    def cancel(self) -> None:
+        """Take part no longer, but keep what is unsettled until `close`.
+
+        As AMQP 0-9-1 basic.cancel, measured: the next intake gets later batches at once, and these
+        only when this one's AMQP channel is closed. Nobody should leave a pool so.
+        """
+        self._pool.leave_line(self)
 
     def close(self) -> None:
         """Give everything unsettled back; closing twice is harmless."""

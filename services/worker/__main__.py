@@ -4,14 +4,11 @@ Reading down is starting, reading up is stopping.
 """
 
 import argparse
-import socket
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from broker.rabbitmq import RabbitSettings, open_rabbitmq
-from broker.registry import Node, open_registry
 from services.config import Config, development_config, load_config
 from services.failing import CannotStart, run_to_exit_code
 from services.lifecycle import run_loop, stop_requested
@@ -37,19 +34,11 @@ async def serve(config: Config) -> None:
         connection_name="forebay worker",
     )
     async with stop_requested() as stop, open_rabbitmq(settings) as broker:
-        node = Node(
-            id=broker.node_id,
-            role="worker",
-            name=socket.gethostname(),
-            lanes=tuple(config.lanes),
-            started_seconds=time.time(),
-        )
         counters = WorkerCounters()
-        async with open_registry(broker.bus, node):
-            with serving_metrics(
-                config.worker.internal_host, config.worker.internal_port, counters.all()
-            ):
-                await run_worker(config, broker, stop, counters)
+        with serving_metrics(
+            config.worker.internal_host, config.worker.internal_port, counters.all()
+        ):
+            await run_worker(config, broker, stop, counters)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

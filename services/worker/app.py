@@ -1,6 +1,7 @@
 """All partitions of the configured lanes, worked on by one process until it is told to stop."""
 
 import asyncio
+from functools import partial
 
 import structlog
 
@@ -10,6 +11,7 @@ from services.settings import Config
 from services.worker.counting import WorkerCounters
 from services.worker.deciding import Deciding
 from services.worker.partition import PartitionWorker
+from services.worker.sharing import Sharing
 
 _log = structlog.get_logger(__name__)
 
@@ -25,15 +27,19 @@ async def run_worker(
     Cancelling: as if the process had died; nothing acknowledged is lost.
     """
     deciding = Deciding(config)
-    partitions = [
-        PartitionWorker(broker, Partition(lane, number), config, deciding, counters)
+    sharing = Sharing(broker)
+    workers = {
+        partition: PartitionWorker(
+            broker, partition, config, deciding, counters, partial(sharing.stood, partition)
+        )
         for lane, settings in config.lanes.items()
-        for number in range(settings.partitions)
-    ]
+        for partition in (Partition(lane, number) for number in range(settings.partitions))
+    }
     async with asyncio.TaskGroup() as tasks:
-        for partition in partitions:
-            tasks.create_task(partition.run())
-        await stop.wait()
-        _log.info("leaving", partitions=len(partitions))
-        for partition in partitions:
-            partition.leave()
+        for worker in workers.values():
+            tasks.create_task(worker.run())
+        async with sharing.taking_part(workers):
+            await stop.wait()
+        _log.info("leaving", partitions=len(workers))
+        for worker in workers.values():
+            worker.leave()

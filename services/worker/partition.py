@@ -9,13 +9,15 @@ Rules:
   by one task, and never requeued or rejected alone: that would break a channel's order.
 - Leaving is always: finish the record in flight, wait until it is read, close the AMQP channel.
   Anything unexpected is leaving without the first two, and beginning again.
+
+Not here: which worker is to have the partition (`sharing`).
 """
 
 import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import structlog
 
@@ -50,6 +52,10 @@ RECORD_BYTES_AT_MOST = 512 * 1024
 """A record holds at least one batch, and further ones as far as these go."""
 
 
+def _tell_nobody() -> None:
+    """What becomes of the news where there are no other workers."""
+
+
 class PartitionWorker:
     """One worker's part in one partition."""
 
@@ -60,12 +66,15 @@ class PartitionWorker:
         config: Config,
         deciding: Deciding,
         counters: WorkerCounters,
+        has_stood: Callable[[], None] = _tell_nobody,
     ) -> None:
+        """Call `has_stood` whenever this worker has taken its stand in the partition's line."""
         self._broker = broker
         self._partition = partition
         self._partitions = config.lanes[partition.lane].partitions
         self._deciding = deciding
         self._counters = counters
+        self._has_stood = has_stood
         self._settled = SettledNumbers()
         self._snapshots = SnapshotWriter(broker.tops(partition), partition.name)
         self._claim: Claim | None = None
@@ -74,7 +83,8 @@ class PartitionWorker:
         self._news = asyncio.Event()
         self._redelivered = 0
         self._is_leaving = False
-        self._reader = LogReader(
+        self._is_stepping_behind = False
+        self.reader = LogReader(
             broker,
             partition,
             partitions=self._partitions,
@@ -97,7 +107,7 @@ class PartitionWorker:
             for outcomes in change.settled.batches:
                 self._settled.mark(outcomes)
             self._snapshots.count_record()
-        if self._reader.view.ledger.head == stored.position:
+        if self.reader.view.ledger.head == stored.position:
             self._last_counted = stored
         if self._claim is not None:
             self._claim.look_at(stored, record, change)
@@ -124,10 +134,12 @@ class PartitionWorker:
         Cancelling: as if the process had died; nothing acknowledged is lost.
         """
         async with asyncio.TaskGroup() as tasks:
-            following = tasks.create_task(self._reader.run())
+            following = tasks.create_task(self.reader.run())
             writing = tasks.create_task(self._snapshots.run())
             while not self._is_leaving:
-                await self._reader.is_caught_up.wait()
+                await self.reader.is_caught_up.wait()
+                self._is_stepping_behind = False
+                is_well = True
                 try:
                     async with self._broker.inbound(self._partition).intake(PREFETCH) as intake:
                         await self._take_part(intake)
@@ -135,9 +147,10 @@ class PartitionWorker:
                     reasons = "; ".join(str(error) for error in errors.exceptions)
                     _log.info("partition left", partition=self._partition.name, reason=reasons)
                     self._counters.losses.value += 1
+                    is_well = False
                 self._claim = None
                 _raise_if_cancelled()
-                if not self._is_leaving:
+                if not (is_well or self._is_leaving):
                     await asyncio.sleep(random.uniform(0.02, 0.2))
             following.cancel()
             writing.cancel()
@@ -146,10 +159,20 @@ class PartitionWorker:
         """Finish the record in flight, then leave the partition for good."""
         self._is_leaving = True
         self._news.set()
-        self._reader.is_caught_up.set()
+        self.reader.is_caught_up.set()
+
+    def step_behind(self) -> None:
+        """Finish the record in flight, then stand in line anew, behind whoever stands there."""
+        self._is_stepping_behind = True
+        self._news.set()
+
+    @property
+    def _is_to_go(self) -> bool:
+        return self._is_leaving or self._is_stepping_behind
 
     async def _take_part(self, intake: Intake) -> None:
         """Take deliveries for as long as the claim lasts."""
+        self._has_stood()
         self._arrived.clear()
         async with asyncio.TaskGroup() as tasks:
             taking = tasks.create_task(self._take(intake))
@@ -157,11 +180,12 @@ class PartitionWorker:
                 claim = self._claim = Claim(
                     self._broker.node_id, self._partitions, self._broker.log(self._partition)
                 )
-                await claim.fence(self._reader.view, epoch_to_end=self._reader.epoch_to_end)
+                await claim.fence(self.reader.view, epoch_to_end=self.reader.epoch_to_end)
                 self._counters.claims.value += 1
                 _log.info("partition claimed", partition=self._partition.name)
                 settling = Settling(intake, self._broker.dead, self._counters, self._partition.name)
                 await self._work(settling, claim, tasks)
+                _log.info("partition handed on", partition=self._partition.name)
             taking.cancel()
 
     async def _take(self, intake: Intake) -> None:
@@ -173,16 +197,17 @@ class PartitionWorker:
             self._news.set()
 
     async def _first_delivery(self) -> bool:
-        while not self._arrived and not self._is_leaving:
+        """Wait for one; False if this worker is to go, or is not the one to take it."""
+        while not self._arrived and not self._is_to_go:
             await self._news.wait()
             self._news.clear()
-        # While the log is read anew the view is behind, and may not even have an epoch.
-        await self._reader.is_caught_up.wait()
-        return bool(self._arrived) and not self._is_leaving
+        # While the log is read anew the view is behind, and may not even have an epoch. Another
+        # worker may be warm: it gets what has arrived, and we stand in line when we are.
+        return not self._is_to_go and self.reader.is_caught_up.is_set()
 
     async def _work(self, settling: Settling, claim: Claim, tasks: asyncio.TaskGroup) -> None:
         held: list[HeldDelivery] = []
-        while not self._is_leaving:
+        while not self._is_to_go:
             # First of all: what comes from here on, during any wait below, is news again.
             self._news.clear()
             if claim.is_lost:
@@ -214,7 +239,7 @@ class PartitionWorker:
             async with asyncio.timeout(claim.seconds_to_fence):
                 await self._news.wait()
         except TimeoutError:
-            await claim.fence(self._reader.view)
+            await claim.fence(self.reader.view)
             self._write_snapshot()
 
     def _tell_redelivered(self) -> None:
@@ -254,14 +279,14 @@ class PartitionWorker:
 
     async def _cut_if_asked(self, claim: Claim, held: Iterable[HeldDelivery]) -> None:
         """Begin a new epoch if an entry asks for the end of this one; or a Fence if one is due."""
-        ledger = self._reader.view.ledger
+        ledger = self.reader.view.ledger
         for one in held:
             for decision in one.decisions:
                 if type(decision) is ToCut and decision.epoch == ledger.epoch:
-                    await claim.fence(self._reader.view, epoch_to_end=decision.epoch)
+                    await claim.fence(self.reader.view, epoch_to_end=decision.epoch)
                     return
-        if claim.seconds_to_fence == 0 or ledger.is_fence_due(self._reader.view.position + 1):
-            await claim.fence(self._reader.view)
+        if claim.seconds_to_fence == 0 or ledger.is_fence_due(self.reader.view.position + 1):
+            await claim.fence(self.reader.view)
 
     def _encode(self, held: Iterable[HeldDelivery]) -> tuple[bytes, int] | None:
         """Make the record of all that has no outcome yet; None if there is nothing.
@@ -280,7 +305,7 @@ class PartitionWorker:
                 batches.append(DecidedBatch(one.batch, entries))
         if not batches:
             return None
-        return encode_outcomes(self._reader.view, batches, time.time_ns() // 1_000_000)
+        return encode_outcomes(self.reader.view, batches, time.time_ns() // 1_000_000)
 
     def _unsettled(self, batch: Batch, decisions: list[Decision]) -> list[DecidedEntry]:
         entries = [DecidedEntry(place, decision) for place, decision in enumerate(decisions)]
@@ -290,7 +315,7 @@ class PartitionWorker:
 
     def _write_snapshot(self) -> None:
         if self._snapshots.is_due and self._last_counted is not None:
-            self._snapshots.take(self._last_counted, self._reader.view, self._settled)
+            self._snapshots.take(self._last_counted, self.reader.view, self._settled)
 
 
 def _raise_if_cancelled() -> None:

@@ -5,7 +5,9 @@ import heapq
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 
 from broker.embedded import EmbeddedAccess, EmbeddedBroker, EmbeddedLimits
 from broker.errors import BrokerUnavailable
@@ -401,3 +403,98 @@ async def test_a_registry_that_runs_in_real_time_leaves_nothing_behind() -> None
             async for nodes in a.changes():
                 if ids(nodes) == ["a"]:
                     break
+
+
+# ---- a process in another state
+
+
+def quick(access: EmbeddedAccess) -> Node:
+    return replace(describe(access, "worker"), silent_seconds=SILENT_SECONDS / 2)
+
+
+@asynccontextmanager
+async def joining_quickly(
+    broker: EmbeddedBroker, clock: HandClock, node_id: str
+) -> AsyncIterator[Registry]:
+    async with (
+        broker.open(node_id) as access,
+        open_registry(access.bus, quick(access), clock=clock, jitter=lambda: 0.5) as made,
+    ):
+        await turns()
+        await clock.advance(2 * _STEP_SECONDS)
+        yield made
+
+
+async def test_a_process_in_another_state_is_known_so_within_a_tick(
+    broker: EmbeddedBroker, clock: HandClock
+) -> None:
+    async with joining(broker, clock, "a") as a, joining(broker, clock, "b") as b:
+        a.update(replace(a.node, standing=7))
+        assert [node.standing for node in a.live()] == [7, 0]
+        await clock.advance(2 * _STEP_SECONDS)
+        assert [node.standing for node in b.live()] == [7, 0]
+
+
+async def test_a_process_in_another_state_is_a_change(
+    broker: EmbeddedBroker, clock: HandClock
+) -> None:
+    async with joining(broker, clock, "a") as a:
+        changes = a.changes()
+        await anext(changes)
+        a.update(replace(a.node, standing=1))
+        assert [node.standing for node in await anext(changes)] == [1]
+
+
+async def test_a_state_that_is_too_long_to_be_told_is_none(
+    broker: EmbeddedBroker, clock: HandClock
+) -> None:
+    async with joining(broker, clock, "a") as a:
+        with pytest.raises(ValueError, match="announcing"):
+            a.update(replace(a.node, name="n" * MESSAGE_BYTES_AT_MOST))
+        assert a.node.name == "front a"
+
+
+async def test_who_announces_itself_more_often_is_missed_sooner_by_its_like(
+    broker: EmbeddedBroker, clock: HandClock
+) -> None:
+    async with joining_quickly(broker, clock, "a") as a, joining_quickly(broker, clock, "b"):
+        broker.disconnect("b")
+        await clock.advance(SILENT_SECONDS / 2 + 2 * _STEP_SECONDS)
+        assert ids(a.live()) == ["a"]
+
+
+async def test_who_announces_itself_seldom_is_waited_for_by_the_quick(
+    broker: EmbeddedBroker, clock: HandClock
+) -> None:
+    async with joining_quickly(broker, clock, "a") as a, joining(broker, clock, "b"):
+        await clock.advance(5 * SILENT_SECONDS)
+        assert ids(a.live()) == ["a", "b"]
+        broker.disconnect("b")
+        await clock.advance(SILENT_SECONDS - ANNOUNCE_SECONDS)
+        assert ids(a.live()) == ["a", "b"]
+        await clock.advance(ANNOUNCE_SECONDS + 2 * _STEP_SECONDS)
+        assert ids(a.live()) == ["a"]
+
+
+async def test_who_announces_itself_seldom_judges_the_quick_by_its_own_measure(
+    broker: EmbeddedBroker, clock: HandClock
+) -> None:
+    async with joining(broker, clock, "a") as a, joining_quickly(broker, clock, "b"):
+        broker.disconnect("b")
+        await clock.advance(SILENT_SECONDS - ANNOUNCE_SECONDS)
+        assert ids(a.live()) == ["a", "b"]
+        await clock.advance(ANNOUNCE_SECONDS + 2 * _STEP_SECONDS)
+        assert ids(a.live()) == ["a"]
+
+
+@pytest.mark.parametrize("silent_seconds", [0.0, -1.0, 1e300])
+async def test_what_a_process_says_of_its_silence_is_bounded(
+    broker: EmbeddedBroker, clock: HandClock, silent_seconds: float
+) -> None:
+    async with joining_quickly(broker, clock, "a") as a, broker.open("liar") as liar:
+        lying = replace(describe(liar, "worker"), silent_seconds=silent_seconds)
+        await liar.bus.broadcast(msgspec.json.encode({"kind": "alive", "node": lying}))
+        await clock.advance(2 * _STEP_SECONDS)
+        assert ids(a.live()) == ["a", "liar"]
+        await clock.advance(61.0)
+        assert ids(a.live()) == ["a"]

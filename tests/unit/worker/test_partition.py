@@ -309,6 +309,7 @@ async def test_a_worker_that_leaves_finishes_the_record_in_flight(scene: Scene) 
         running = asyncio.ensure_future(worker.run())
         await scene.submit(batch(1, "a"))
         await scene.settles_all()
+        await turns()  # the log has the record, but its confirm is still on its way
         scene.node.hold_confirms()
         held = asyncio.ensure_future(scene.submit(batch(2, "a")))
         await until(lambda: len(scene.settlements()) == 2)
@@ -449,3 +450,65 @@ async def test_what_somebody_else_refused_stays_refused(scene: Scene) -> None:
         await turns(60)
     assert [each.outcome for each in scene.settlements()] == made
     assert not scene.node.waiting(MAIN)
+
+
+# ---- standing in line
+
+
+async def test_a_worker_that_steps_behind_leaves_what_it_did_not_begin_to_the_next(
+    scene: Scene,
+) -> None:
+    async with scene.worker("first") as first:
+        await turns()
+        async with scene.worker("second"):
+            await turns()
+            await scene.submit(*BATCHES)
+            first.step_behind()
+            await until(lambda: scene.node.line(MAIN) == ["second", "first"])
+            await scene.submit(batch(4, "a"))
+            await scene.settles_all_and_drains()
+    scene.verify()
+    assert not scene.node.waiting(MAIN)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+async def test_a_worker_that_steps_behind_at_any_moment_finishes_what_it_has_begun(
+    scene: Scene, phase: int
+) -> None:
+    await scene.submit(*BATCHES)
+    async with scene.worker("first") as first, scene.worker("second"):
+        await turns(phase)
+        first.step_behind()
+        await scene.submit(batch(4, "a", "b"))
+        await scene.settles_all_and_drains()
+    scene.verify()
+    assert not scene.node.waiting(MAIN)
+
+
+async def test_a_worker_tells_each_time_that_it_has_taken_its_stand(scene: Scene) -> None:
+    stands: list[str] = []
+    async with scene.node.open("one") as broker:
+        worker = PartitionWorker(
+            broker, MAIN, CONFIG, Deciding(CONFIG), WorkerCounters(), lambda: stands.append("one")
+        )
+        running = asyncio.ensure_future(worker.run())
+        await until(lambda: len(stands) == 1)
+        worker.step_behind()
+        await until(lambda: len(stands) == 2)
+        worker.leave()
+        await ends(worker, running)
+
+
+async def test_a_worker_whose_log_is_read_anew_leaves_its_place_to_one_that_is_warm(
+    scene: Scene,
+) -> None:
+    async with scene.worker("cold") as cold:
+        await turns()
+        async with scene.worker("warm"):
+            await turns()
+            assert scene.node.line(MAIN) == ["cold", "warm"]
+            cold.reader.is_caught_up.clear()
+            await scene.submit(batch(1, "a"))
+            await scene.settles_all()
+            assert scene.node.line(MAIN)[0] == "warm"
+    scene.verify()
