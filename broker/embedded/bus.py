@@ -3,11 +3,11 @@
 Rules: at most once; a listener that has fallen `limit_bytes` behind misses what comes then.
 """
 
-import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 
 from broker.embedded.signal import Signal
+from broker.embedded.travel import Leg, Travel, one_turn
 from broker.errors import BrokerUnavailable
 
 
@@ -29,9 +29,9 @@ class SharedBus:
         for listener in self._listeners.get(node_id, ()):
             listener.offer(body)
 
-    def open_listener(self, node_id: str) -> "EmbeddedListener":
+    def open_listener(self, node_id: str, travel: Travel = one_turn) -> "EmbeddedListener":
         """Hear from now on what is sent to all, and to this process."""
-        listener = EmbeddedListener(self, node_id, self._limit_bytes)
+        listener = EmbeddedListener(self, node_id, self._limit_bytes, travel)
         self._listeners.setdefault(node_id, {})[listener] = None
         return listener
 
@@ -46,8 +46,9 @@ class SharedBus:
 class EmbeddedListener:
     """What one process hears, in the order in which it was sent."""
 
-    def __init__(self, bus: SharedBus, node_id: str, limit_bytes: int) -> None:
+    def __init__(self, bus: SharedBus, node_id: str, limit_bytes: int, travel: Travel) -> None:
         self.node_id = node_id
+        self._travel = travel
         self._bus = bus
         self._limit_bytes = limit_bytes
         self._heard: deque[bytes] = deque()
@@ -74,13 +75,14 @@ class EmbeddedListener:
 
         Cancelling: nothing is lost.
         """
-        await asyncio.sleep(0)
+        await self._travel(Leg.HEARING)
         while not self._is_closed:
             if self._heard:
                 body = self._heard.popleft()
                 self._heard_bytes -= len(body)
                 return body
             await self._signal.wait()
+            await self._travel(Leg.HEARING)
         raise BrokerUnavailable("no longer listening")
 
     def close(self) -> None:

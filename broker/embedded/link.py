@@ -1,19 +1,25 @@
 """One process's connection to the embedded node: whether it is up, and what ends with it.
 
 Rules: a call that was under way while the connection was lost fails, even if the connection is
-back by the time it looks: connections are counted, not only up or down.
+back by the time it looks: connections are counted, not only up or down. What was on its way when
+its sender gave up may arrive yet, if a test says so.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
 from broker.embedded.signal import Signal
-from broker.errors import BrokerUnavailable
+from broker.embedded.travel import Leg, Travel
+from broker.errors import BrokerUnavailable, SubmitRefused
 
 # As long as a test or a demonstration is patient with; who retries in a loop must not spin.
 _OPEN_SECONDS = 1.0
+
+# Each may be a batch of half a megabyte.
+_STRAYS_AT_MOST = 16
 
 
 class Closable(Protocol):
@@ -50,11 +56,33 @@ class Gate:
             verify()
 
 
+class Strays:
+    """Messages on the way to the node whose senders wait for them no longer."""
+
+    def __init__(self) -> None:
+        self._stores: deque[Callable[[], None]] = deque(maxlen=_STRAYS_AT_MOST)
+
+    def add(self, store: Callable[[], None]) -> None:
+        """Let a message be lost, or arrive late; of too many the oldest is lost."""
+        self._stores.append(store)
+
+    def arrive(self) -> None:
+        """Let all of them reach the node."""
+        stores = list(self._stores)
+        self._stores.clear()
+        for store in stores:
+            with suppress(SubmitRefused):
+                store()
+
+
 class Link:
     """One process's connection. `alarm` keeps messages from the node, `confirms` its answers."""
 
-    def __init__(self, node_id: str, *, alarm: Gate, confirms: Gate) -> None:
+    def __init__(
+        self, node_id: str, travel: Travel, *, alarm: Gate, confirms: Gate, strays: Strays
+    ) -> None:
         self.node_id = node_id
+        self.travel = travel
         self.is_up = True
         self._has_left = False
         self._connections = 1
@@ -62,6 +90,7 @@ class Link:
         self._open: dict[Closable, None] = {}
         self._alarm = alarm
         self._confirms = confirms
+        self._strays = strays
 
     def attach(self, opened: Closable) -> None:
         """Have `opened` closed when the connection is lost."""
@@ -81,6 +110,11 @@ class Link:
             each.close()
         self._alarm.look_again()
         self._confirms.look_again()
+
+    def close_all(self, kind: type[Closable]) -> None:
+        """Close what was opened of one kind; the connection stays."""
+        for each in [opened for opened in self._open if isinstance(opened, kind)]:
+            each.close()
 
     def leave(self) -> None:
         """Lose the connection for good."""
@@ -108,7 +142,7 @@ class Link:
 
         Cancelling: loses nothing.
         """
-        await asyncio.sleep(0)
+        await self.travel(Leg.OPENING)
         with suppress(TimeoutError):
             async with asyncio.timeout(_OPEN_SECONDS):
                 while not self.is_up and not self._has_left:
@@ -125,11 +159,15 @@ class Link:
         Cancelling: it may or may not be stored.
         """
         verify = self._verifying()
-        await asyncio.sleep(0)
-        verify()
-        await self._alarm.wait_to_pass(verify)
+        try:
+            await self.travel(Leg.SENDING)
+            verify()
+            await self._alarm.wait_to_pass(verify)
+        except BaseException:
+            self._strays.add(store)
+            raise
         store()
-        await asyncio.sleep(0)
+        await self.travel(Leg.CONFIRMING)
         verify()
         await self._confirms.wait_to_pass(verify)
 

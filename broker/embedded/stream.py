@@ -4,13 +4,13 @@ Rules: a reader holds a position and no records, so that a slow one costs nothin
 overtake it, and it goes on with the first record that is kept.
 """
 
-import asyncio
 import math
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import NamedTuple
 
 from broker.embedded.signal import Signal
+from broker.embedded.travel import Leg, Travel, one_turn
 from broker.errors import BrokerUnavailable, StreamEmpty
 from broker.interface import Position, Since, StoredRecord
 
@@ -95,10 +95,10 @@ class StoredStream:
             raise StreamEmpty("the stream holds nothing")
         return self._records[-1].stored.position
 
-    def open_reader(self, start: Position | Since) -> "EmbeddedReader":
+    def open_reader(self, start: Position | Since, travel: Travel = one_turn) -> "EmbeddedReader":
         """Follow the stream from `start` on, until the reader is closed."""
         position = self.position_since(start) if isinstance(start, Since) else start
-        reader = EmbeddedReader(self, position)
+        reader = EmbeddedReader(self, position, travel)
         self._readers[reader] = None
         return reader
 
@@ -143,8 +143,9 @@ class StoredStream:
 class EmbeddedReader:
     """An open read of one stream."""
 
-    def __init__(self, stream: StoredStream, position: Position) -> None:
+    def __init__(self, stream: StoredStream, position: Position, travel: Travel) -> None:
         self._stream = stream
+        self._travel = travel
         self._position = position
         self._is_closed = False
         self._signal = Signal()
@@ -160,13 +161,14 @@ class EmbeddedReader:
 
         Cancelling: nothing is lost.
         """
-        await asyncio.sleep(0)
+        await self._travel(Leg.READING)
         while not self._is_closed:
             records = self._stream.records_from(self._position)
             if records:
                 self._position = records[-1].position + 1
                 return records
             await self._signal.wait()
+            await self._travel(Leg.READING)
         raise BrokerUnavailable("the read was closed")
 
     def look_again(self) -> None:

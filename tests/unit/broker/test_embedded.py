@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from broker.embedded import EmbeddedAccess, EmbeddedBroker, EmbeddedLimits
+from broker.embedded import EmbeddedAccess, EmbeddedBroker, EmbeddedLimits, Leg
 from broker.errors import BrokerUnavailable, SubmitRefused
 from broker.interface import DeadReason
 from broker.partition import Partition
@@ -254,3 +254,97 @@ async def test_a_process_that_has_left_can_do_nothing() -> None:
         await submit(broker, b"x")
     with pytest.raises(BrokerUnavailable):
         await broker.log(MAIN).end()
+
+
+async def test_each_leg_of_a_call_takes_as_long_as_the_process_says() -> None:
+    taken: list[Leg] = []
+
+    async def travel(leg: Leg) -> None:
+        taken.append(leg)
+        await asyncio.sleep(0)
+
+    node = EmbeddedBroker({"main": 1})
+    async with node.open("far", travel) as broker:
+        await submit(broker, b"batch")
+        async with broker.inbound(MAIN).intake(8) as intake:
+            await intake.settle((await intake.take())[0])
+    assert taken == [Leg.SENDING, Leg.CONFIRMING, Leg.OPENING, Leg.TAKING, Leg.SETTLING]
+
+
+async def test_what_was_on_its_way_when_its_sender_died_may_arrive_later() -> None:
+    node = EmbeddedBroker({"main": 1})
+    async with node.open("front") as front:
+        submitting = asyncio.ensure_future(submit(front, b"batch"))
+        await asyncio.sleep(0)
+        submitting.cancel()
+        await asyncio.wait([submitting])
+    assert not node.waiting(MAIN)
+    node.deliver_strays()
+    node.deliver_strays()
+    assert [batch.body for batch in node.waiting(MAIN)] == [b"batch"]
+
+
+async def test_what_an_alarm_held_back_arrives_though_its_connection_is_lost() -> None:
+    node = EmbeddedBroker({"main": 1})
+    async with node.open("front") as front:
+        node.hold_publishes()
+        submitting = asyncio.ensure_future(submit(front, b"batch"))
+        await turns()
+        node.disconnect("front")
+        with pytest.raises(BrokerUnavailable):
+            await submitting
+    node.deliver_strays()
+    assert [batch.body for batch in node.waiting(MAIN)] == [b"batch"]
+
+
+async def test_a_stray_that_a_full_pool_refuses_is_lost() -> None:
+    node = small_broker()
+    async with node.open("front") as front:
+        node.hold_publishes()
+        submitting = [asyncio.ensure_future(submit(front, bytes(300))) for _ in range(4)]
+        await turns()
+        node.disconnect("front")
+        await asyncio.wait(submitting)
+        assert all(isinstance(each.exception(), BrokerUnavailable) for each in submitting)
+    node.deliver_strays()
+    assert len(node.waiting(MAIN)) == 2
+
+
+async def test_a_process_may_lose_its_intake_and_keep_its_connection() -> None:
+    node = EmbeddedBroker({"main": 1})
+    async with node.open("first") as first, node.open("second") as second:
+        await submit(first, b"batch")
+        async with first.inbound(MAIN).intake(8) as lost, second.inbound(MAIN).intake(8) as next_:
+            await take(lost, 1)
+            node.close_intakes("first")
+            assert (await take(next_, 1))[0].is_redelivered
+            with pytest.raises(BrokerUnavailable):
+                await lost.take()
+            await first.log(MAIN).append(b"record", entries=0)
+
+
+async def test_a_cancelled_intake_lets_later_batches_overtake_what_it_holds() -> None:
+    node = EmbeddedBroker({"main": 1})
+    async with (
+        node.open("first") as first,
+        node.open("second") as second,
+        first.inbound(MAIN).intake(8) as leaving,
+        second.inbound(MAIN).intake(8) as next_,
+    ):
+        await submit(first, b"1")
+        await take(leaving, 1)
+        leaving.cancel()
+        await submit(first, b"2")
+        assert [delivery.body for delivery in await take(next_, 1)] == [b"2"]
+        leaving.close()
+        assert [delivery.body for delivery in await take(next_, 1)] == [b"1"]
+
+
+async def test_a_pool_may_change_the_order_of_what_waits() -> None:
+    node = EmbeddedBroker({"main": 1})
+    async with node.open() as broker:
+        for body in (b"1", b"2", b"3"):
+            await submit(broker, body)
+        node.reorder_waiting(MAIN, lambda waiting: waiting.reverse())
+        async with broker.inbound(MAIN).intake(8) as intake:
+            assert [each.body for each in await take(intake, 3)] == [b"3", b"2", b"1"]
