@@ -36,7 +36,7 @@ check: $(READY) ## Check format, lint, types and architecture
 	$(BIN)/pytest tests/architecture -q
 
 test: $(READY) rabbitmq browser $(NODE_READY) ## Run the tests, against brokers that the run starts itself
-	$(BIN)/pytest --ignore=tests/architecture
+	$(BIN)/pytest --ignore=tests/architecture -m "not long"
 
 faults: $(READY) rabbitmq $(NODE_READY) ## Run the tests that kill and freeze processes
 	$(BIN)/pytest --ignore=tests/architecture -m faults

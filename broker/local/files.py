@@ -15,6 +15,7 @@ from broker.local.ports import HOST, find_free
 SHARED = Path(__file__).parent.parent / "conf"
 ADMIN_USER = "admin"
 VHOST = "forebay"
+NODE_NAME = "forebay@localhost"
 SECRET_BYTES = 24
 
 # Two schedulers are plenty for a node whose clients are on the same machine, and start faster than
@@ -33,10 +34,26 @@ class NodePorts:
     epmd: int
 
     @classmethod
-    def find(cls, *, amqp: int | None = None, management: int | None = None) -> "NodePorts":
+    def find(
+        cls,
+        *,
+        amqp: int | None = None,
+        management: int | None = None,
+        epmd: int | None = None,
+    ) -> "NodePorts":
         """Use the ports given and free ones for the rest."""
         free = find_free(5)
-        return cls(amqp or free[0], management or free[1], free[2], free[3], free[4])
+        return cls(amqp or free[0], management or free[1], free[2], free[3], epmd or free[4])
+
+
+@dataclass(frozen=True)
+class Membership:
+    """A node's part in a cluster, whose nodes share their secrets and a port mapper."""
+
+    node_name: str
+    secrets_directory: Path
+    settings: str
+    """Lines of configuration that make it a cluster."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +61,7 @@ class NodeFiles:
     """The folder of one node."""
 
     directory: Path
+    membership: Membership | None = None
 
     @property
     def log(self) -> Path:
@@ -54,6 +72,11 @@ class NodeFiles:
     def output(self) -> Path:
         """What the node's process wrote before and beside its log."""
         return self.directory / "log" / "output.log"
+
+    @property
+    def data(self) -> Path:
+        """What the node stores."""
+        return self.directory / "data"
 
     @property
     def admin_password(self) -> str:
@@ -67,7 +90,7 @@ class NodeFiles:
 
     def secret(self, name: str) -> str:
         """A password kept in a file, made at the first asking; it needs no escaping in a URL."""
-        path = self.directory / name
+        path = self.home / name
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             _write_private(path, secrets.token_hex(SECRET_BYTES))
@@ -90,17 +113,17 @@ class NodeFiles:
         return {
             "PATH": os.environ.get("PATH", os.defpath),
             "LANG": "C.UTF-8",  # rabbitmqctl warns on every call without a UTF-8 locale
-            "HOME": str(here),
+            "HOME": str(self.home),  # where Erlang looks for its cookie
             "ERL_EPMD_PORT": str(ports.epmd),
             "ERL_EPMD_ADDRESS": HOST,
             "ERL_CRASH_DUMP": str(here / "log" / "erl_crash.dump"),
             # The same on whatever ports, or a node would not find its data again. No two nodes can
-            # clash: each has a port mapper of its own.
-            "RABBITMQ_NODENAME": "forebay@localhost",
+            # clash: each has a port mapper of its own, or shares one with its cluster alone.
+            "RABBITMQ_NODENAME": self.membership.node_name if self.membership else NODE_NAME,
             "RABBITMQ_NODE_IP_ADDRESS": HOST,
             "RABBITMQ_NODE_PORT": str(ports.amqp),
             "RABBITMQ_DIST_PORT": str(ports.distribution),
-            "RABBITMQ_MNESIA_BASE": str(here / "data"),
+            "RABBITMQ_MNESIA_BASE": str(self.data),
             "RABBITMQ_LOG_BASE": str(here / "log"),
             "RABBITMQ_LOGS": str(self.log),
             "RABBITMQ_PID_FILE": str(here / "pid"),
@@ -118,6 +141,11 @@ class NodeFiles:
             "RUNNING_UNDER_SYSTEMD": "true",
         }
 
+    @property
+    def home(self) -> Path:
+        """The folder that holds all that the node reads or writes."""
+        return self.membership.secrets_directory if self.membership else self.directory
+
     def _own_settings(self, ports: NodePorts) -> str:
         return f"""
 # The rest is this node's own.
@@ -130,7 +158,7 @@ default_user = {ADMIN_USER}
 default_pass = {self.admin_password}
 log.console = false
 log.file.level = info
-"""
+{self.membership.settings if self.membership else ""}"""
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -8,9 +8,11 @@ Not here: installing one (install.py), starting one (node.py).
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from broker.local.process import below_root
 
 OLDEST_VERSION = (3, 10)  # the first whose streams and quorum queues have all the arguments we use
 
@@ -33,6 +35,8 @@ class Installation:
 
     scripts: Path
     version: tuple[int, int, int]
+    root: Path | None = None
+    """The folder of another system that it is installed in, if it is not in this one."""
 
     @property
     def server(self) -> Path:
@@ -43,6 +47,19 @@ class Installation:
     def ctl(self) -> Path:
         """The script that talks to a running node."""
         return self.scripts / "rabbitmqctl"
+
+    @property
+    def epmd(self) -> str:
+        """Erlang's port mapper.
+
+        Raises:
+            RabbitNotInstalled: it is not where installations have it.
+        """
+        return "/usr/bin/epmd" if self.root else shutil.which("epmd") or _find_erlang_epmd()
+
+    def command(self, words: Sequence[str], directory: Path) -> list[str]:
+        """How to run something of this installation that uses a folder of ours."""
+        return below_root(self.root, directory, words) if self.root else list(words)
 
     @property
     def version_text(self) -> str:
@@ -77,15 +94,25 @@ def _installations() -> Iterator[Installation]:
             continue
         # Symbolic links lead to lib/rabbitmq_server-X.Y.Z/sbin, beside which plugins/ has the core
         # application under its version. That holds for every packaging, unlike the folder's name.
-        version = _read_version(server.resolve().parent.parent / "plugins")
+        version = read_version(server.resolve().parent.parent / "plugins")
         if version is not None:
             yield Installation(folder, version)
 
 
-def _read_version(plugins: Path) -> tuple[int, int, int] | None:
+def read_version(plugins: Path) -> tuple[int, int, int] | None:
+    """Tell a server's version from the folder of its plugins."""
     for entry in plugins.glob("rabbit-*"):
         match = re.match(r"rabbit-(\d+)\.(\d+)\.(\d+)", entry.name)
         if match:
             major, minor, patch = map(int, match.groups())
             return major, minor, patch
     return None
+
+
+def _find_erlang_epmd() -> str:
+    """Debian and Homebrew link epmd beside erl; other installations keep it below Erlang's root."""
+    erl = shutil.which("erl")
+    if erl is not None:
+        for candidate in sorted(Path(erl).resolve().parent.parent.glob("**/bin/epmd")):
+            return str(candidate)
+    raise RabbitNotInstalled("epmd, a part of Erlang, was not found")

@@ -10,8 +10,6 @@ Not here: what is declared in it (broker/rabbitmq/topology), installing the serv
 """
 
 import asyncio
-import os
-import shutil
 import signal
 import subprocess
 import time
@@ -19,17 +17,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
-from broker.local.files import ADMIN_USER, VHOST, NodeFiles, NodePorts
+from broker.local.child import POLL_SECONDS, Child
+from broker.local.files import ADMIN_USER, VHOST, Membership, NodeFiles, NodePorts
 from broker.local.installation import Installation, find_installation
 from broker.local.ports import HOST, find_owner, is_free, is_listening
-from broker.local.process import ending_with_us
 
 # A start takes 6 to 8 s on two free cores; a busy machine needs several times that.
 READY_SECONDS = 90.0
 # An orderly stop takes 6 s (measured on 3.10: the management agent sits out a five second limit);
 # a node that hangs is killed. Where the data is not needed again, `kill` takes 0.03 s.
 STOP_SECONDS = 30.0
-POLL_SECONDS = 0.05
 TAIL_LINES = 30
 TAIL_BYTES = 20_000
 
@@ -55,12 +52,19 @@ class LocalNode:
         *,
         ports: NodePorts | None = None,
         installation: Installation | None = None,
+        membership: Membership | None = None,
     ) -> None:
+        """Of a cluster's node, `ports.epmd` is that of its cluster, which keeps it listening."""
         self.ports = ports or NodePorts.find()
-        self._files = NodeFiles(directory.resolve())
+        self._files = NodeFiles(directory.resolve(), membership)
         self._installation = installation or find_installation()
-        self._server: subprocess.Popen[bytes] | None = None
-        self._epmd: subprocess.Popen[bytes] | None = None
+        self._server: Child | None = None
+        self._epmd: Child | None = None
+
+    @property
+    def name(self) -> str:
+        """What the node is called among the nodes of its cluster."""
+        return self._environment["RABBITMQ_NODENAME"]
 
     @property
     def admin_user(self) -> str:
@@ -93,14 +97,19 @@ class LocalNode:
         return self._files.log
 
     @property
+    def data_path(self) -> Path:
+        """The folder of what the node stores; there is none before its first start."""
+        return self._files.data
+
+    @property
     def pid(self) -> int | None:
         """The process of the running node."""
-        return self._server.pid if self.is_running and self._server else None
+        return self._server.pid if self._server and self._server.is_running else None
 
     @property
     def is_running(self) -> bool:
         """Whether the node's process lives (it may be paused)."""
-        return self._server is not None and self._server.poll() is None
+        return self._server is not None and self._server.is_running
 
     def amqp_url_for(self, user: str, password: str) -> str:
         """Where another user connects by AMQP; `password` must need no URL escaping."""
@@ -129,10 +138,11 @@ class LocalNode:
         try:
             # Erlang starts a port mapper of its own, a daemon that stays for ever, where none
             # listens yet. So ours must listen first.
-            self._epmd = self._spawn(self._epmd_command())
-            await self._wait_until_listening(self._epmd, [self.ports.epmd])
+            if self._has_own_epmd:
+                self._epmd = self._spawn(*epmd_command(self._installation, self.ports.epmd))
+                await self._wait_until_listening(self._epmd, [self.ports.epmd])
             # The AMQP listener opens last, when queues are recovered and plugins run.
-            self._server = self._spawn([str(self._installation.server)])
+            self._server = self._spawn(str(self._installation.server))
             await self._wait_until_listening(self._server, [self.ports.management, self.ports.amqp])
         except BaseException:
             await self.kill()
@@ -143,12 +153,10 @@ class LocalNode:
 
         Cancelling: the node is killed.
         """
-        server = self._server
         try:
-            if server is not None and server.poll() is None:
+            if self._server is not None:
                 self.resume()  # a paused node could not hear the signal
-                server.terminate()
-                await _wait_for_end(server, STOP_SECONDS)
+                await self._server.terminate(STOP_SECONDS)
         finally:
             await self.kill()
 
@@ -156,8 +164,7 @@ class LocalNode:
         """End the node at once (SIGKILL), as a crash would; its folder stays as it was then."""
         for process in (self._server, self._epmd):
             if process is not None:
-                _kill_session(process)
-                process.wait()
+                process.kill()
         self._server = self._epmd = None
 
     async def restart(self) -> None:
@@ -182,41 +189,32 @@ class LocalNode:
         Raises:
             ControlFailed: it failed or took too long; the text is what it said.
         """
-        command = [str(self._installation.ctl), "--quiet", *arguments]
+        words = [str(self._installation.ctl), "--quiet", *arguments]
+        command = self._installation.command(words, self._files.home)
         return await asyncio.to_thread(_run_tool, command, self._environment, timeout_seconds)
 
     @property
     def _environment(self) -> dict[str, str]:
         return self._files.environment(self.ports)
 
-    def _epmd_command(self) -> list[str]:
-        epmd = shutil.which("epmd") or _find_erlang_epmd()
-        return [epmd, "-port", str(self.ports.epmd), "-address", HOST]
+    @property
+    def _has_own_epmd(self) -> bool:
+        return self._files.membership is None
 
-    def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
-        """Start a process in a session of its own that ends when we do."""
-        with self._files.output.open("ab") as output:
-            return subprocess.Popen(
-                ending_with_us(command),
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+    def _spawn(self, *words: str) -> Child:
+        command = self._installation.command(words, self._files.home)
+        return Child(command, self._environment, self._files.output)
 
     def _check_ports(self) -> None:
         for role, port in asdict(self.ports).items():
-            if not is_free(port):
+            if (role != "epmd" or self._has_own_epmd) and not is_free(port):
                 owner = find_owner(port) or "another process"
                 raise PortInUse(f"port {port} ({role}) is in use by {owner}")
 
-    async def _wait_until_listening(
-        self, process: subprocess.Popen[bytes], wanted: list[int]
-    ) -> None:
+    async def _wait_until_listening(self, process: Child, wanted: list[int]) -> None:
         deadline = time.monotonic() + READY_SECONDS
         while wanted := [port for port in wanted if not is_listening(port)]:
-            if process.poll() is not None:
+            if not process.is_running:
                 raise NodeFailed(f"the node ended while it started\n{self._tail()}")
             if time.monotonic() > deadline:
                 raise NodeFailed(f"the node was not ready in {READY_SECONDS:.0f} s\n{self._tail()}")
@@ -226,8 +224,13 @@ class LocalNode:
         return "\n".join(_telling_lines(self._files.output) + _telling_lines(self._files.log))
 
     def _signal(self, number: signal.Signals) -> None:
-        if self.is_running and self._server is not None:
-            os.killpg(self._server.pid, number)
+        if self._server is not None:
+            self._server.signal(number)
+
+
+def epmd_command(installation: Installation, port: int) -> list[str]:
+    """How to run a port mapper that only this machine can ask."""
+    return [installation.epmd, "-port", str(port), "-address", HOST]
 
 
 def _telling_lines(path: Path) -> list[str]:
@@ -258,46 +261,3 @@ def _run_tool(command: list[str], environment: dict[str, str], timeout_seconds: 
     if done.returncode != 0:
         raise ControlFailed((done.stdout + done.stderr).strip())
     return done.stdout
-
-
-async def _wait_for_end(process: subprocess.Popen[bytes], timeout_seconds: float) -> None:
-    # Polled rather than awaited: a node belongs to no event loop, so a test may stop in one what a
-    # fixture started in another.
-    deadline = time.monotonic() + timeout_seconds
-    while process.poll() is None and time.monotonic() < deadline:  # noqa: ASYNC110 - no event to await
-        await asyncio.sleep(POLL_SECONDS)
-
-
-def _kill_session(leader: subprocess.Popen[bytes]) -> None:
-    """Kill a process and all that it started; Erlang's helpers have process groups of their own."""
-    members = _session_members(leader.pid)
-    if leader.poll() is None:
-        os.killpg(leader.pid, signal.SIGKILL)
-    for pid in members:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-
-
-def _session_members(session: int) -> list[int]:
-    """The processes of a session but its leader (Linux; elsewhere none are seen)."""
-    members = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            # After the command's name, which may hold anything: state, parent, group, session.
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[3]) == session and int(entry.name) != session:
-            members.append(int(entry.name))
-    return members
-
-
-def _find_erlang_epmd() -> str:
-    """Debian and Homebrew link epmd beside erl; other installations keep it below Erlang's root."""
-    erl = shutil.which("erl")
-    if erl is not None:
-        for candidate in sorted(Path(erl).resolve().parent.parent.glob("**/bin/epmd")):
-            return str(candidate)
-    raise NodeFailed("epmd, a part of Erlang, was not found")

@@ -13,9 +13,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from broker.local.files import VHOST
-from broker.local.node import LocalNode
 from broker.local.ports import HOST, find_free
 from broker.rabbitmq import apply_topology
 from broker.rabbitmq.users import apply_users
@@ -33,6 +33,9 @@ WARM_UP_CHANNELS = [f"open:warm-up-{number}" for number in range(16)]
 CONFIG = f"""
 [rabbitmq]
 prefix = "{{prefix}}"
+
+[lanes.main]
+partitions = {{partitions}}
 
 [front]
 host = "{HOST}"
@@ -81,6 +84,18 @@ join_leave = true
 allow_presence_for_client = true
 allow_presence_for_anonymous = true
 
+# As `open`, and answered before a worker has looked at it.
+[[namespace]]
+name = "hasty"
+reply = "queued"
+history_size = 10000
+history_ttl = "10m"
+force_recovery = true
+allow_subscribe_for_client = true
+allow_subscribe_for_anonymous = true
+allow_publish_for_client = true
+allow_publish_for_anonymous = true
+
 # Nothing is kept.
 [[namespace]]
 name = "fleeting"
@@ -93,21 +108,44 @@ allow_history_for_anonymous = true
 """
 
 
+class RabbitMQ(Protocol):
+    """A private node (`LocalNode`) or several (`LocalCluster`), as far as its users see it."""
+
+    @property
+    def amqp_url(self) -> str:
+        """Where the administrator connects; several nodes are separated by commas."""
+
+    def amqp_url_for(self, user: str, password: str) -> str:
+        """Where another user connects."""
+
+    @property
+    def management_url(self) -> str:
+        """The management API, without user and password."""
+
+    @property
+    def admin_user(self) -> str:
+        """The name of the administrator."""
+
+    @property
+    def admin_password(self) -> str:
+        """The administrator's password."""
+
+
 @dataclass(frozen=True)
 class Access:
-    """Who connects to RabbitMQ as whom: AMQP URLs."""
+    """Who connects to RabbitMQ as whom: AMQP URLs, several separated by commas."""
 
     admin: str
     front: str
     worker: str
 
     @classmethod
-    def of_admin(cls, node: LocalNode) -> "Access":
+    def of_admin(cls, node: RabbitMQ) -> "Access":
         """Everybody is the administrator: on a node that several deployments share."""
         return cls(node.amqp_url, node.amqp_url, node.amqp_url)
 
     @classmethod
-    def of_roles(cls, node: LocalNode, prefix: str) -> "Access":
+    def of_roles(cls, node: RabbitMQ, prefix: str) -> "Access":
         """Each process is its role's own user, with the least privileges; makes these users."""
         management = node.management_url.replace(
             "http://", f"http://{node.admin_user}:{node.admin_password}@"
@@ -194,27 +232,44 @@ class Deployment:
             await asyncio.sleep(POLL_SECONDS)
 
 
+Route = Callable[[str, str], str]
+"""Gives the AMQP URL by which a process, known by its name, reaches what is at another one."""
+
+
+def directly(_: str, url: str) -> str:
+    """Let every process connect to the broker itself."""
+    return url
+
+
 @asynccontextmanager
 async def deployed(
-    directory: Path, access: Access, *, prefix: str, fronts: int = 2, workers: int = 2
+    directory: Path,
+    access: Access,
+    *,
+    prefix: str,
+    fronts: int = 2,
+    workers: int = 2,
+    partitions: int = LANES["main"],
+    route: Route = directly,
 ) -> AsyncIterator[Deployment]:
     """Run fronts and workers until the context ends; on entering, all of them work.
 
     Raises:
         NotReady: a process ended or hung while it started.
     """
-    await apply_topology([access.admin], prefix=prefix, lanes=LANES)
+    await apply_topology(access.admin.split(","), prefix=prefix, lanes={"main": partitions})
     config = directory / "forebay.toml"
-    config.write_text(CONFIG.format(prefix=prefix))
+    config.write_text(CONFIG.format(prefix=prefix, partitions=partitions))
     deployment = Deployment()
     for number in range(workers):
-        settings = {"FOREBAY_CONFIG": str(config), "FOREBAY_RABBITMQ__URL": access.worker}
         name = f"worker-{number}"
+        url = route(name, access.worker)
+        settings = {"FOREBAY_CONFIG": str(config), "FOREBAY_RABBITMQ__URL": url}
         deployment.workers.append(ServerProcess(name, "services.worker", settings, directory))
     for number, port in enumerate(find_free(fronts)):
         settings = {
             "FOREBAY_CONFIG": str(config),
-            "FOREBAY_RABBITMQ__URL": access.front,
+            "FOREBAY_RABBITMQ__URL": route(f"front-{number}", access.front),
             "FOREBAY_FRONT__PORT": str(port),
         }
         process = ServerProcess(f"front-{number}", "services.front", settings, directory)
