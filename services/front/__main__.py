@@ -17,6 +17,7 @@ from services.front.processes import stopping_with_parent, supervise
 from services.front.run import run_front
 from services.lifecycle import run_loop, stop_requested
 from services.logs import configure_logs
+from services.process import describe_process
 
 
 async def serve(config: Config, port: int, *, is_child: bool = False) -> None:
@@ -33,7 +34,7 @@ async def serve(config: Config, port: int, *, is_child: bool = False) -> None:
         urls=config.rabbitmq.url,
         prefix=config.rabbitmq.prefix,
         heartbeat_seconds=config.rabbitmq.front_heartbeat_seconds,
-        connection_name="forebay front",
+        connection_name=describe_process("front"),
     )
     sockets = open_sockets(config.front.host, port, is_shared=is_child)
     async with stop_requested() as stop, AsyncExitStack() as stack:

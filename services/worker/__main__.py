@@ -14,6 +14,7 @@ from services.failing import CannotStart, run_to_exit_code
 from services.lifecycle import run_loop, stop_requested
 from services.logs import configure_logs
 from services.metrics import serving_metrics
+from services.process import describe_process
 from services.worker.app import run_worker
 from services.worker.counting import WorkerCounters
 
@@ -31,7 +32,7 @@ async def serve(config: Config) -> None:
         urls=config.rabbitmq.url,
         prefix=config.rabbitmq.prefix,
         heartbeat_seconds=config.rabbitmq.worker_heartbeat_seconds,
-        connection_name="forebay worker",
+        connection_name=describe_process("worker"),
     )
     async with stop_requested() as stop, open_rabbitmq(settings) as broker:
         counters = WorkerCounters()
