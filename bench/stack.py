@@ -39,7 +39,7 @@ allow_anonymous_connect_without_token = true
 partitions = {partitions}
 [without_namespace]
 history_size = 10
-history_ttl = "1m"
+history_ttl = "{history_ttl}"
 force_recovery = true
 allow_subscribe_for_client = true
 allow_subscribe_for_anonymous = true
@@ -74,9 +74,11 @@ class Stack:
     async def front(self) -> AsyncIterator[tuple[Endpoint, int]]:
         """Run a front for a while; gives where it listens, and its process."""
         (port,) = find_free(1)
-        config = _write_config(self._folder, self.amqp_url, port)
-        async with _process([sys.executable, "-m", "services.front"], "front", config) as pid:
-            await _wait_for(lambda: _is_ready(port), "front")
+        config = write_config(self._folder, self.amqp_url, port)
+        async with running_process(
+            [sys.executable, "-m", "services.front"], "front", config
+        ) as pid:
+            await _wait_for(lambda: is_ready(port), "front")
             yield Endpoint(HOST, port), pid
 
 
@@ -87,9 +89,9 @@ async def running_stack() -> AsyncIterator[Stack]:
         folder = Path(name)
         async with LocalNode(folder / "node") as node:
             await apply_topology([node.amqp_url], prefix=PREFIX, lanes={"main": PARTITIONS})
-            config = _write_config(folder, node.amqp_url, 0)
+            config = write_config(folder, node.amqp_url, 0)
             command = [sys.executable, "-m", "services.worker"]
-            async with _process(command, "worker", config) as worker_pid:
+            async with running_process(command, "worker", config) as worker_pid:
                 yield Stack(node, worker_pid, folder)
 
 
@@ -114,14 +116,17 @@ async def broadcast_loop() -> AsyncIterator[tuple[Endpoint, int]]:
     (port,) = find_free(1)
     with tempfile.TemporaryDirectory(prefix="forebay-bench-") as folder:
         command = [node, str(HERE / "broadcast.js"), str(port)]
-        async with _process(command, "broadcast", Path(folder) / "none") as pid:
+        async with running_process(command, "broadcast", Path(folder) / "none") as pid:
             await _wait_for(lambda: is_listening(port), "broadcast loop")
             yield Endpoint(HOST, port, "/"), pid
 
 
-def _write_config(folder: Path, url: str, port: int) -> Path:
+def write_config(folder: Path, url: str, port: int, history_ttl: str = "1m") -> Path:
+    """Write the settings of a front that listens on `port`, or of a worker."""
     path = folder / f"forebay-{port}.toml"
-    path.write_text(CONFIG.format(url=url, host=HOST, port=port, partitions=PARTITIONS))
+    path.write_text(
+        CONFIG.format(url=url, host=HOST, port=port, partitions=PARTITIONS, history_ttl=history_ttl)
+    )
     return path
 
 
@@ -132,7 +137,7 @@ def _environment(config: Path) -> Mapping[str, str]:
 
 
 @asynccontextmanager
-async def _process(command: list[str], name: str, config: Path) -> AsyncIterator[int]:
+async def running_process(command: list[str], name: str, config: Path) -> AsyncIterator[int]:
     """Run a process whose output is shown only if it ends by itself."""
     log = config.parent / f"{name}.log"
     with log.open("wb") as output:
@@ -163,7 +168,8 @@ async def _wait_for(is_so: Callable[[], bool], name: str) -> None:
         raise ConnectionError(f"the {name} was not ready in {READY_SECONDS:.0f} s")
 
 
-def _is_ready(port: int) -> bool:
+def is_ready(port: int) -> bool:
+    """Whether the front on this port says so."""
     try:
         with urllib.request.urlopen(f"http://{HOST}:{port}/health/ready", timeout=1) as answer:
             return bool(answer.status == 200)

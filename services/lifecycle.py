@@ -25,7 +25,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # A process holds thousands of sessions that live long, and makes and drops many small objects that
 # are in no cycle. The collector's own pace (700, 10, 10) looks at all of them again and again for
 # nothing: with this one a front needs 10 to 20 % less CPU a publication.
-_COLLECT_AFTER = (50_000, 20, 50)
+COLLECT_AFTER = (50_000, 20, 50)
 
 
 def run_loop(main: Coroutine[Any, Any, Result]) -> Result:
@@ -33,7 +33,7 @@ def run_loop(main: Coroutine[Any, Any, Result]) -> Result:
 
     Raises: whatever the coroutine raises.
     """
-    gc.set_threshold(*_COLLECT_AFTER)
+    gc.set_threshold(*COLLECT_AFTER)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(main)
 
