@@ -17,11 +17,11 @@ PIP_COMPILE := env -u PIP_FIND_LINKS $(BIN)/pip-compile --quiet --generate-hashe
 	--no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help up dev test check format bench faults lock clean rabbitmq browser
+.PHONY: help up dev test check format bench faults rabbitmq4 lock clean rabbitmq browser
 .DELETE_ON_ERROR:
 
 help: ## Say what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
+	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):[^#]*## /  make \1\t/' | expand -t 18
 
 up: $(READY) ## Run a front and a worker on a real RabbitMQ, until Ctrl-C
 	@$(BIN)/python -m services.up
@@ -40,6 +40,9 @@ test: $(READY) rabbitmq browser $(NODE_READY) ## Run the tests, against brokers 
 
 faults: $(READY) rabbitmq $(NODE_READY) ## Run the tests that kill and freeze processes
 	$(BIN)/pytest --ignore=tests/architecture -m faults
+
+rabbitmq4: $(READY) ## Run the tests of the broker's promises on RabbitMQ 4 (as root, on Debian)
+	FOREBAY_TEST_RABBITMQ=4 $(BIN)/pytest tests/contract tests/faults/test_cluster.py
 
 bench: $(READY) rabbitmq $(BENCH_NODE_READY) ## Measure, and print the table
 	$(BIN)/python -m bench

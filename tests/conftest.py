@@ -1,5 +1,7 @@
 """Fixtures that every kind of test may use: a RabbitMQ node of the run's own.
 
+It is the installed one, or with FOREBAY_TEST_RABBITMQ=4 one from another system's folder.
+
 Rules: a test that asks for one of the fixtures here is marked `rabbitmq` by that alone; every test
 names what it declares with a prefix of its own, so that one node serves them all; what it declared
 is deleted when it ends.
@@ -8,6 +10,7 @@ is deleted when it ends.
 import asyncio
 import base64
 import json
+import os
 import secrets
 import tempfile
 import urllib.error
@@ -21,7 +24,9 @@ import pytest
 import pytest_asyncio
 
 from broker.local.files import VHOST
+from broker.local.installation import Installation, find_installation
 from broker.local.node import LocalNode
+from tests.system.rabbit4 import find_rabbit4
 
 NODE_FIXTURES = {"rabbit_node", "rabbit_prefix", "private_rabbit_node"}
 
@@ -39,19 +44,32 @@ def rabbit_directory() -> Iterator[Path]:
         yield Path(directory)
 
 
+@pytest.fixture(scope="session")
+def rabbit_installation() -> Installation:
+    """The server that the nodes of this run are of."""
+    wanted = os.environ.get("FOREBAY_TEST_RABBITMQ", "installed")
+    if wanted not in ("installed", "4"):
+        pytest.exit(f"FOREBAY_TEST_RABBITMQ is 'installed' or '4', not {wanted!r}", returncode=2)
+    return find_rabbit4() if wanted == "4" else find_installation()
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def rabbit_node(rabbit_directory: Path) -> AsyncIterator[LocalNode]:
+async def rabbit_node(
+    rabbit_directory: Path, rabbit_installation: Installation
+) -> AsyncIterator[LocalNode]:
     """The node that all tests of a run share: leave it running and its vhost in place."""
-    node = LocalNode(rabbit_directory / "shared")
+    node = LocalNode(rabbit_directory / "shared", installation=rabbit_installation)
     await node.start()
     yield node
     await node.kill()  # its data goes with its folder; an orderly stop takes six seconds
 
 
 @pytest_asyncio.fixture
-async def private_rabbit_node(tmp_path: Path) -> AsyncIterator[LocalNode]:
+async def private_rabbit_node(
+    tmp_path: Path, rabbit_installation: Installation
+) -> AsyncIterator[LocalNode]:
     """A started node for one test that kills, freezes or fills it."""
-    node = LocalNode(tmp_path / "rabbitmq")
+    node = LocalNode(tmp_path / "rabbitmq", installation=rabbit_installation)
     await node.start()
     yield node
     await node.kill()

@@ -28,8 +28,6 @@ FORMED_SECONDS = 60.0
 _SETTINGS = """
 cluster_formation.peer_discovery_backend = classic_config
 cluster_formation.classic_config.nodes.1 = {first}
-cluster_formation.randomized_startup_delay_range.min = 0
-cluster_formation.randomized_startup_delay_range.max = 0
 cluster_partition_handling = pause_minority
 """
 

@@ -17,6 +17,7 @@ import aio_pika
 import structlog
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractChannel
+from aiormq.abc import AbstractConnection as AmqpConnection
 from aiormq.exceptions import (
     AMQPError,
     AuthenticationError,
@@ -103,7 +104,13 @@ class Link:
     @property
     def is_connected(self) -> bool:
         """Whether there is a connection at this moment."""
-        return self._is_up.is_set()
+        return self._open_connection() is not None
+
+    def _open_connection(self) -> AmqpConnection | None:
+        transport = self._connection.transport if self._connection else None
+        if transport is None or transport.connection.is_closed:
+            return None
+        return transport.connection
 
     async def run(self) -> None:
         """Connect, and connect again whenever the connection is lost, until cancelled."""
@@ -178,19 +185,24 @@ class Link:
         """
         with translating_amqp_errors():
             async with asyncio.timeout(_OPEN_SECONDS):
-                try:
-                    await self._is_up.wait()
-                except asyncio.CancelledError:
-                    if self._first_error is not None:
-                        raise self._first_error from None
-                    raise
-                transport = self._connection.transport if self._connection else None
-                if transport is None:
-                    raise BrokerUnavailable("the broker connection is away")
                 # Not aio-pika's channel object: it adds a task and an object to each message.
-                return await transport.connection.channel(
+                return await (await self._wait_until_up()).channel(
                     publisher_confirms=with_confirms, on_return_raises=with_confirms
                 )
+
+    async def _wait_until_up(self) -> AmqpConnection:
+        try:
+            await self._is_up.wait()
+            # The client library has closed a lost connection some turns of the loop before `run`
+            # hears of it, and answers who opens a channel meanwhile with a bare RuntimeError.
+            while (connection := self._open_connection()) is None:
+                await asyncio.sleep(0)
+                await self._is_up.wait()
+        except asyncio.CancelledError:
+            if self._first_error is not None:
+                raise self._first_error from None
+            raise
+        return connection
 
 
 async def _close(connection: AbstractConnection) -> None:

@@ -58,6 +58,17 @@ async def test_a_process_without_connection_cannot_open_anything(node: BrokerNod
             tasks.create_task(ends(broker.log(FIRST).end(), BrokerUnavailable))
 
 
+async def test_whoever_opens_something_while_the_connection_breaks_is_told_so(
+    node: BrokerNode,
+) -> None:
+    async with node.open() as broker, asyncio.TaskGroup() as tasks:
+        await node.disconnect(broker)
+        # One in each turn of the loop until the break is known, and some after that.
+        for _ in range(100):
+            tasks.create_task(ends(_open_read(broker), BrokerUnavailable))
+            await asyncio.sleep(0)
+
+
 async def test_opening_waits_a_little_for_the_connection(node: BrokerNode) -> None:
     async with node.open() as broker:
         await node.disconnect(broker)

@@ -12,6 +12,7 @@ from broker.errors import BrokerUnavailable
 from broker.follow import read_to_end
 from broker.interface import Stream
 from broker.local.cluster import LocalCluster
+from broker.local.installation import Installation
 from broker.local.node import LocalNode
 from broker.partition import Partition
 from broker.rabbitmq import RabbitSettings, apply_topology, open_rabbitmq
@@ -34,8 +35,11 @@ RESUMED_SECONDS = 15.0
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalCluster]:
-    async with LocalCluster(tmp_path_factory.mktemp("cluster")) as running:
+async def cluster(
+    tmp_path_factory: pytest.TempPathFactory, rabbit_installation: Installation
+) -> AsyncIterator[LocalCluster]:
+    folder = tmp_path_factory.mktemp("cluster")
+    async with LocalCluster(folder, installation=rabbit_installation) as running:
         yield running
 
 
