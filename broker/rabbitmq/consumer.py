@@ -83,13 +83,17 @@ class Consumer:
             await self._channel.basic_ack(tag, multiple=and_all_before, wait=False)
 
     async def _consume(
-        self, queue: str, prefetch: int, arguments: Arguments, exclusive: bool
+        self, queue: str, prefetch: int, arguments: Arguments, exclusive: bool, tag: str | None
     ) -> None:
         self._channel.closing.add_done_callback(self._close)
         self._channel.on_consumer_cancel_callbacks.add(self._cancelled)
         await self._channel.basic_qos(prefetch_count=prefetch)
         await self._channel.basic_consume(
-            queue, self._arrive, arguments=dict(arguments), exclusive=exclusive
+            queue,
+            self._arrive,
+            arguments=dict(arguments),
+            exclusive=exclusive,
+            consumer_tag=tag,
         )
 
     async def _cancelled(self, _: Basic.Cancel) -> None:
@@ -104,10 +108,12 @@ async def open_consumer(
     prefetch: int,
     arguments: Arguments | None = None,
     is_exclusive: bool = False,
+    tag: str | None = None,
 ) -> AsyncIterator[Consumer]:
     """Consume a queue on an AMQP channel of its own; leaving closes the channel.
 
-    Never a bare basic.cancel: closing is what puts everything unsettled back in its place.
+    Never a bare basic.cancel: closing is what puts everything unsettled back in its place. `tag` is
+    what the consumer is called in the management UI.
 
     Raises:
         BrokerUnavailable: there is no connection.
@@ -115,7 +121,12 @@ async def open_consumer(
     """
     channel = await link.open_channel(with_confirms=False)
     async with consuming(
-        channel, queue, prefetch=prefetch, arguments=arguments, is_exclusive=is_exclusive
+        channel,
+        queue,
+        prefetch=prefetch,
+        arguments=arguments,
+        is_exclusive=is_exclusive,
+        tag=tag,
     ) as consumer:
         yield consumer
 
@@ -128,6 +139,7 @@ async def consuming(
     prefetch: int,
     arguments: Arguments | None = None,
     is_exclusive: bool = False,
+    tag: str | None = None,
 ) -> AsyncIterator[Consumer]:
     """Consume a queue on a channel that is open already; leaving closes it.
 
@@ -138,7 +150,7 @@ async def consuming(
     try:
         consumer = Consumer(channel)
         with translating_amqp_errors():
-            await consumer._consume(queue, prefetch, arguments or {}, is_exclusive)
+            await consumer._consume(queue, prefetch, arguments or {}, is_exclusive, tag)
         yield consumer
     finally:
         await close_channel(channel)

@@ -33,13 +33,19 @@ class RabbitInbound:
     """See `broker.interface.Inbound`."""
 
     def __init__(
-        self, partition: Partition, names: Names, publisher: Publisher, consuming: Link
+        self,
+        partition: Partition,
+        names: Names,
+        publisher: Publisher,
+        consuming: Link,
+        process_name: str,
     ) -> None:
         self._partition = partition
         self._exchange = names.exchange("inbound")
         self._queue = names.inbound(partition)
         self._publisher = publisher
         self._consuming = consuming
+        self._process_name = process_name
 
     async def submit(self, body: bytes, *, entries: int, message_id: str) -> None:
         """See `Inbound.submit`."""
@@ -55,5 +61,8 @@ class RabbitInbound:
     @asynccontextmanager
     async def intake(self, at_most: int) -> AsyncIterator[Intake]:
         """See `Inbound.intake`."""
-        async with open_consumer(self._consuming, self._queue, prefetch=at_most) as consumer:
+        # A queue's page in the management UI then shows which process is the active one.
+        async with open_consumer(
+            self._consuming, self._queue, prefetch=at_most, tag=self._process_name
+        ) as consumer:
             yield RabbitIntake(consumer)

@@ -28,6 +28,7 @@ class RabbitBroker:
     ) -> None:
         self._node_id = node_id
         self._names = Names(settings.prefix)
+        self._process_name = settings.connection_name
         self._publishing = publishing
         self._consuming = consuming
         # A channel of its own each: a missing exchange costs one its channel, not the others.
@@ -51,7 +52,9 @@ class RabbitBroker:
 
     def inbound(self, partition: Partition) -> RabbitInbound:
         """See `Broker.inbound`."""
-        return RabbitInbound(partition, self._names, self._submitting, self._consuming)
+        return RabbitInbound(
+            partition, self._names, self._submitting, self._consuming, self._process_name
+        )
 
     def log(self, partition: Partition) -> RabbitStream:
         """See `Broker.log`."""
