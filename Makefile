@@ -38,8 +38,11 @@ check: $(READY) ## Check format, lint, types and architecture
 test: $(READY) rabbitmq browser $(NODE_READY) ## Run the tests, against brokers that the run starts itself
 	$(BIN)/pytest --ignore=tests/architecture -m "not long"
 
-faults: $(READY) rabbitmq $(NODE_READY) ## Run the tests that kill and freeze processes
-	$(BIN)/pytest --ignore=tests/architecture -m faults
+SEEDS ?= 1-20
+KIND ?= all
+
+faults: $(READY) rabbitmq ## Run seeded fault schedules: SEEDS=1-150, KIND=processes, broker or all
+	$(BIN)/python -m tests.faults --seeds $(SEEDS) --kind $(KIND)
 
 rabbitmq4: $(READY) ## Run the tests of the broker's promises on RabbitMQ 4 (as root, on Debian)
 	FOREBAY_TEST_RABBITMQ=4 $(BIN)/pytest tests/contract tests/faults/test_cluster.py

@@ -7,6 +7,7 @@ subscribers alike.
 Rules:
 - Nothing here knows the server; positions are what subscribers were told.
 - Each offence is counted once, under the kind that says most about it, and told in words.
+- A sender that was there is told when what it was answered for is refused later.
 - A subscriber is owed what lies after the position it subscribed at, until it leaves. A resumption
   that the server called unrecovered is a loss that was signalled, not an offence.
 """
@@ -21,8 +22,10 @@ from tests.faults.evidence import Evidence, Following, Span, gather
 from tests.faults.journal import (
     Acknowledged,
     Attempted,
+    Interrupted,
     Journal,
     Refused,
+    RefusedLate,
     Resumption,
     Unresolved,
 )
@@ -41,7 +44,8 @@ class Offence(Enum):
     REORDERED = "received in another order than others saw, or than its offset or sender says"
     UNEVEN = "never acknowledged, and received by only some of those who were owed it"
     GAP = "an offset that nobody received, and nobody was told"
-    UNEXPECTED = "received, but never attempted there, or refused to its sender"
+    UNEXPECTED = "received, but never attempted there, refused to its sender, or unsound"
+    UNTOLD = "acknowledged, refused later, and its sender was there and was not told"
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class Report:
     attempted: int
     acknowledged: int
     refused: int
+    refused_late: int
+    """Of the acknowledged ones, where the answer came before anybody had looked at them."""
     unresolved: int
     delivered: int
     recovered: int
@@ -68,6 +74,7 @@ class Report:
                 "attempted",
                 "acknowledged",
                 "refused",
+                "refused_late",
                 "unresolved",
                 "delivered",
                 "recovered",
@@ -87,12 +94,16 @@ def judge(journals: Sequence[Journal]) -> Report:
     findings.check_receptions()
     findings.check_completeness()
     findings.check_senders_order(journals)
+    findings.check_late_refusals(journals)
     outcomes = Counter(attempt.outcome for attempt in evidence.attempts.values())
     delivered = findings.offset_of.keys() & evidence.attempts.keys()
     return Report(
         attempted=len(evidence.attempts),
         acknowledged=outcomes[Acknowledged],
         refused=outcomes[Refused],
+        refused_late=sum(
+            isinstance(event, RefusedLate) for journal in journals for event in journal.events
+        ),
         unresolved=outcomes[Unresolved],
         delivered=len(delivered),
         recovered=sum(evidence.attempts[name].outcome is Unresolved for name in delivered),
@@ -144,7 +155,7 @@ class _Findings:
 
     def _was_attempted(self, name: str, channel: str) -> bool:
         attempt = self.evidence.attempts.get(name)
-        return attempt is not None and attempt.channel == channel and attempt.outcome is not Refused
+        return attempt is not None and attempt.channel == channel and attempt.may_be_delivered
 
     def check_completeness(self) -> None:
         holes: set[tuple[Lane, int, int]] = set()
@@ -163,8 +174,7 @@ class _Findings:
 
     def _accuse_of_missing(self, following: Following, name: str) -> None:
         attempt = self.evidence.attempts[name]
-        is_promised = attempt.outcome is Acknowledged
-        offence = Offence.LOST if is_promised else Offence.UNEVEN
+        offence = Offence.LOST if attempt.is_promised else Offence.UNEVEN
         self.accuse(offence, f"{following.client} did not receive {name} of {following.channel}")
 
     def _check_nothing_vanished(self) -> None:
@@ -181,9 +191,29 @@ class _Findings:
             for _, name in span.received
         }
         for name, attempt in self.evidence.attempts.items():
-            is_promised = attempt.outcome is Acknowledged and attempt.channel in watched
-            if is_promised and name not in received:
+            is_awaited = attempt.is_promised and attempt.channel in watched
+            if is_awaited and name not in received:
                 self.accuse(Offence.LOST, f"nobody received {name} of {attempt.channel}")
+
+    def check_late_refusals(self, journals: Sequence[Journal]) -> None:
+        for journal in journals:
+            for name in self._untold(journal):
+                self.accuse(Offence.UNTOLD, f"{journal.client} still takes {name} for published")
+
+    def _untold(self, journal: Journal) -> set[str]:
+        """What a client's last session relies on, and nobody will ever receive."""
+        relied_on: set[str] = set()
+        for event in journal.events:
+            match event:
+                case Acknowledged(name) if not self.evidence.attempts[name].is_sound:
+                    relied_on.add(name)
+                case RefusedLate(name):
+                    relied_on.discard(name)
+                case Interrupted():
+                    relied_on.clear()
+                case _:
+                    pass
+        return relied_on
 
     def check_senders_order(self, journals: Sequence[Journal]) -> None:
         for journal in journals:

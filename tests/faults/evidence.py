@@ -22,7 +22,18 @@ class Attempt:
     """One try to publish, and what its sender was told in the end."""
 
     channel: str
+    is_sound: bool
     outcome: type[Acknowledged] | type[Refused] | type[Unresolved] = Unresolved
+
+    @property
+    def is_promised(self) -> bool:
+        """Whether its sender may rely on its delivery."""
+        return self.outcome is Acknowledged and self.is_sound
+
+    @property
+    def may_be_delivered(self) -> bool:
+        """Whether anybody may receive it at all."""
+        return self.outcome is not Refused and self.is_sound
 
 
 @dataclass
@@ -91,7 +102,7 @@ def _gather_sending(journal: Journal, evidence: Evidence) -> None:
             case Attempted(channel, name):
                 if name in evidence.attempts:
                     raise ValueError(f"attempt {name} was made twice")
-                evidence.attempts[name] = Attempt(channel)
+                evidence.attempts[name] = Attempt(channel, event.is_sound)
             case Acknowledged(name) | Refused(name) | Unresolved(name):
                 evidence.attempts[name].outcome = type(event)
             case _:

@@ -33,6 +33,8 @@ class Attempted:
     channel: str
     attempt: str
     session: int
+    is_sound: bool = True
+    """Whether the server may publish it: an unsound one is to be refused, at once or late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,14 @@ class Acknowledged:
 @dataclass(frozen=True, slots=True)
 class Refused:
     """The server answered that it does not have the publication, and never will."""
+
+    attempt: str
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedLate:
+    """The server answered that it has the publication, and later that it had to refuse it."""
 
     attempt: str
     code: int
@@ -92,7 +102,17 @@ class Interrupted:
     why: str
 
 
-Event = Attempted | Acknowledged | Refused | Unresolved | Subscribed | Received | Left | Interrupted
+Event = (
+    Attempted
+    | Acknowledged
+    | Refused
+    | RefusedLate
+    | Unresolved
+    | Subscribed
+    | Received
+    | Left
+    | Interrupted
+)
 
 
 @dataclass(slots=True)

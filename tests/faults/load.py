@@ -2,52 +2,67 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 from tests.faults.checker import Report, judge
-from tests.faults.journal import Acknowledged, Attempted, Journal
+from tests.faults.evidence import gather
+from tests.faults.journal import Journal
 from tests.faults.progress import Progress
 from tests.faults.publisher import Publisher, Workload
 from tests.faults.subscriber import Subscriber
 from tests.system.connection import Reconnection
 
-PUBLISHERS = 20
-PUBLICATIONS = 20_000
-CHANNELS = [f"open:{number}" for number in range(10)]
 SUBSCRIBERS_A_CHANNEL = 3
-WINDOW = 10
-# 20 x 200 a second: about 5 s of load, so that there is a middle to strike in.
-PER_SECOND = 200.0
 
 # Publishing, and then receiving what is left, each end in seconds once what was killed is back.
 FINISH_SECONDS = 60.0
 
-# Two clients share the channels, so that one connection's loss is not that of every channel.
-CHANNELS_A_SUBSCRIBER = len(CHANNELS) // 2
+
+@dataclass(frozen=True)
+class LoadPlan:
+    """How much is published where."""
+
+    channels: Sequence[str] = tuple(f"open:{number}" for number in range(10))
+    publishers: int = 20
+    publications: int = 20_000
+    window: int = 10
+    # 20 x 200 a second: about 5 s of load, so that there is a middle to strike in.
+    per_second: float = 200.0
+    unsound_every: int = 0
+
+    @property
+    def workload(self) -> Workload:
+        """One publisher's part."""
+        each = self.publications // self.publishers
+        return Workload(self.channels, each, self.window, self.per_second, self.unsound_every)
+
+
+WHOLE = LoadPlan()
 
 
 class Load:
-    """Twenty publishers and three recovering subscribers a channel, spread over the fronts."""
+    """Publishers, and three recovering subscribers a channel, spread over the fronts."""
 
-    def __init__(self, fronts: list[str], seed: int) -> None:
+    def __init__(self, fronts: list[str], seed: int, plan: LoadPlan = WHOLE) -> None:
         random = Random(seed)
+        self.plan = plan
         self.progress = Progress()
-        each = PUBLICATIONS // PUBLISHERS
-        workload = Workload(CHANNELS, each, WINDOW, PER_SECOND)
         self.publishers = [
             Publisher(
                 f"publisher-{number}",
-                workload,
+                plan.workload,
                 Reconnection(fronts, number, random),
                 self.progress,
                 random,
             )
-            for number in range(PUBLISHERS)
+            for number in range(plan.publishers)
         ]
-        groups = [CHANNELS[:CHANNELS_A_SUBSCRIBER], CHANNELS[CHANNELS_A_SUBSCRIBER:]]
+        # Two clients share the channels, so that one connection's loss is not that of every one.
+        groups = [list(plan.channels[::2]), list(plan.channels[1::2])]
         self.subscribers = [
             Subscriber(
                 f"subscriber-{number}",
@@ -67,7 +82,7 @@ class Load:
     @property
     def share_acknowledged(self) -> float:
         """How much of the work is done, from 0 to 1."""
-        return self.progress.acknowledged / PUBLICATIONS
+        return self.progress.acknowledged / self.plan.publications
 
     def is_followed(self) -> bool:
         """Whether every subscriber follows all its channels."""
@@ -83,7 +98,7 @@ class Load:
         One more attempt a publisher and channel reaches every partition; if the worker has nearly
         all partitions, the windows fill up first.
         """
-        enough = self.progress.attempted + len(CHANNELS) * PUBLISHERS
+        enough = self.progress.attempted + len(self.plan.channels) * self.plan.publishers
         await self.progress.until(
             lambda: self.progress.attempted >= enough or self._are_windows_full(),
             timeout_seconds=5,
@@ -99,49 +114,65 @@ class Load:
         judgement.
         """
         with suppress(TimeoutError):  # the report tells what did not happen
-            await self.progress.until(self._is_published, timeout_seconds=FINISH_SECONDS)
-            owed = self._acknowledged_by_channel()
-            await self.progress.until(
-                lambda: self._is_drained(owed), timeout_seconds=FINISH_SECONDS
-            )
+            await self.until_published(FINISH_SECONDS)
+            await self.until_received(FINISH_SECONDS)
         return judge(self.journals)
 
-    def _is_published(self) -> bool:
-        return all(each.is_done for each in self.publishers)
+    def stop_publishing(self) -> None:
+        """Attempt nothing more."""
+        for publisher in self.publishers:
+            publisher.finish()
+
+    async def until_published(self, timeout_seconds: float) -> None:
+        """Wait until every publisher knows what it can know of all its attempts.
+
+        Raises:
+            TimeoutError: that did not come in time.
+        """
+        await self.progress.until(
+            lambda: all(each.is_done for each in self.publishers), timeout_seconds=timeout_seconds
+        )
+
+    async def until_received(self, timeout_seconds: float) -> None:
+        """Wait until every subscriber has what was promised, and as much as any other has.
+
+        Raises:
+            TimeoutError: that did not come in time.
+        """
+        owed = self._promised_by_channel()
+        await self.progress.until(lambda: self._is_drained(owed), timeout_seconds=timeout_seconds)
 
     def _is_drained(self, owed: dict[str, set[str]]) -> bool:
-        """Whether every subscriber has what was acknowledged, and as much as any other has."""
         positions = {
             (channel, each.positions.get(channel))
             for each in self.subscribers
             for channel in each.channels
         }
-        return len(positions) == len(CHANNELS) and all(
+        return len(positions) == len(self.plan.channels) and all(
             owed[channel] <= each.received for each in self.subscribers for channel in each.channels
         )
 
-    def _acknowledged_by_channel(self) -> dict[str, set[str]]:
-        channel_of: dict[str, str] = {}
+    def _promised_by_channel(self) -> dict[str, set[str]]:
         owed: dict[str, set[str]] = defaultdict(set)
-        for publisher in self.publishers:
-            for event in publisher.journal.events:
-                if isinstance(event, Attempted):
-                    channel_of[event.attempt] = event.channel
-                elif isinstance(event, Acknowledged):
-                    owed[channel_of[event.attempt]].add(event.attempt)
+        evidence = gather(publisher.journal for publisher in self.publishers)
+        for name, attempt in evidence.attempts.items():
+            if attempt.is_promised:
+                owed[attempt.channel].add(name)
         return owed
 
     def write_journals(self, directory: Path) -> None:
         """Keep the journals for a person to look at."""
-        directory.mkdir(exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
         for journal in self.journals:
             journal.write(directory / f"{journal.client}.jsonl")
 
 
 @asynccontextmanager
-async def under_load(fronts: list[str], *, seed: int, directory: Path) -> AsyncIterator[Load]:
+async def under_load(
+    fronts: list[str], *, seed: int, directory: Path, plan: LoadPlan = WHOLE
+) -> AsyncIterator[Load]:
     """Publish and follow until the context ends; on an error the journals are kept."""
-    load = Load(fronts, seed)
+    load = Load(fronts, seed, plan)
     try:
         async with asyncio.TaskGroup() as tasks:
             following = [tasks.create_task(each.run()) for each in load.subscribers]

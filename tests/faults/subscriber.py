@@ -4,6 +4,7 @@ Its position in a channel is the offset of the last publication it was given, wi
 last subscribe reply; it checks nothing, so that the checker sees what an application would see.
 """
 
+import asyncio
 from itertools import count
 from typing import NamedTuple
 
@@ -44,6 +45,16 @@ class Subscriber:
         self._progress = progress
         self._command_ids = count(2)  # 1 is the connect command's
         self._asked: dict[int, str] = {}
+        self._reading = asyncio.Event()
+        self._reading.set()
+
+    def stop_reading(self) -> None:
+        """Leave what arrives where it is, until `read_on`."""
+        self._reading.clear()
+
+    def read_on(self) -> None:
+        """Read what has arrived meanwhile, and what arrives."""
+        self._reading.set()
 
     async def run(self) -> None:
         """Follow the channels, over as many connections as it takes."""
@@ -53,6 +64,7 @@ class Subscriber:
                     self._asked.clear()
                     await connection.send(*map(self._subscribe_command, self.channels))
                     while True:
+                        await self._reading.wait()
                         await self._handle_frame(connection)
             except ConnectionLost as lost:
                 self.journal.note(Interrupted(str(lost)))

@@ -13,10 +13,12 @@ from tests.faults.journal import (
     Acknowledged,
     Attempted,
     Event,
+    Interrupted,
     Journal,
     Left,
     Received,
     Refused,
+    RefusedLate,
     Resumption,
     Subscribed,
     Unresolved,
@@ -396,6 +398,75 @@ def test_a_subscriber_that_left_is_owed_nothing_more() -> None:
     run.publish()
 
     assert not judge(run.journals).stories
+
+
+def unsound(run: Run) -> Attempted:
+    """An attempt in a queued channel whose payload only the worker can refuse, answered already."""
+    attempted = run.attempt()
+    journal = run.senders[0]
+    journal.events[journal.events.index(attempted)] = replace(attempted, is_sound=False)
+    journal.note(Acknowledged(attempted.attempt))
+    return attempted
+
+
+def test_a_refusal_that_came_after_the_answer_is_no_loss() -> None:
+    run = Run()
+    run.senders[0].note(RefusedLate(unsound(run).attempt, 107))
+    run.publish()
+
+    report = judge(run.journals)
+
+    assert not report.stories
+    assert (report.acknowledged, report.refused_late, report.delivered) == (2, 1, 1)
+
+
+@patient
+@given(runs())
+def test_a_late_refusal_that_is_not_told_is_found(run: Run) -> None:
+    unsound(run)
+
+    assert judge(run.journals).offences == {Offence.UNTOLD: 1}
+
+
+def test_a_late_refusal_is_owed_to_nobody_whose_session_has_ended() -> None:
+    run = Run()
+    unsound(run)
+    run.senders[0].note(Interrupted("cut"))
+
+    assert not judge(run.journals).stories
+
+
+@patient
+@given(runs())
+def test_an_unsound_publication_that_is_delivered_is_found(run: Run) -> None:
+    attempted = unsound(run)
+    run.senders[0].note(RefusedLate(attempted.attempt, 107))
+    run.deliver(attempted)
+
+    assert judge(run.journals).offences == {Offence.UNEXPECTED: len(run.subscribers)}
+
+
+@patient
+@given(runs())
+def test_a_sound_publication_that_is_answered_and_not_delivered_is_found_though_queued(
+    run: Run,
+) -> None:
+    attempted = run.attempt()
+    run.senders[0].note(Acknowledged(attempted.attempt))
+    run.senders[0].note(Unresolved(run.attempt().attempt, "cut"))
+
+    assert judge(run.journals).offences == {Offence.LOST: 1}
+
+
+@patient
+@given(runs())
+def test_an_unresolved_publication_that_is_delivered_twice_is_found(run: Run) -> None:
+    attempted = run.attempt()
+    run.senders[0].note(Unresolved(attempted.attempt, "outcome unknown"))
+    run.deliver(attempted)
+    run.deliver(attempted)
+
+    assert judge(run.journals).offences == {Offence.DUPLICATED: len(run.subscribers)}
 
 
 def test_an_attempt_made_twice_spoils_the_journals() -> None:

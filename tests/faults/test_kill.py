@@ -17,10 +17,8 @@ import pytest
 from broker.local.node import LocalNode
 from tests.faults.checker import Report
 from tests.faults.load import (
-    CHANNELS,
-    PUBLICATIONS,
-    PUBLISHERS,
     SUBSCRIBERS_A_CHANNEL,
+    WHOLE,
     Load,
     under_load,
 )
@@ -49,9 +47,9 @@ def assert_struck_in_the_middle(load: Load) -> None:
 def assert_nothing_acknowledged_was_harmed(report: Report) -> None:
     assert not report.stories, str(report)
     assert report.unresumed == 0, str(report)
-    assert report.acknowledged + report.unresolved == PUBLICATIONS, str(report)
+    assert report.acknowledged + report.unresolved == WHOLE.publications, str(report)
     # A strike leaves open at most what was under way, so nearly all the promises are put to test.
-    assert report.acknowledged >= 0.9 * PUBLICATIONS, str(report)
+    assert report.acknowledged >= 0.9 * WHOLE.publications, str(report)
 
 
 async def kill_while_deliveries_are_unsettled(worker: ServerProcess, load: Load) -> None:
@@ -90,7 +88,7 @@ async def test_a_killed_front_loses_doubles_and_swaps_nothing(
 
         assert redeliveries(survivor) > before
         # Two in three subscribers were on that front, and all of them found what they missed.
-        assert report.resumed >= len(CHANNELS) * SUBSCRIBERS_A_CHANNEL / 2
+        assert report.resumed >= len(WHOLE.channels) * SUBSCRIBERS_A_CHANNEL / 2
         assert_nothing_acknowledged_was_harmed(report)
 
 
@@ -116,5 +114,5 @@ async def test_a_killed_rabbitmq_node_loses_doubles_and_swaps_nothing(
 
         assert redeliveries(*deployment.workers) > before
         # Publishes were refused or left open while it was away, and went on when it was back.
-        assert report.refused + report.unresolved >= PUBLISHERS
+        assert report.refused + report.unresolved >= WHOLE.publishers
         assert_nothing_acknowledged_was_harmed(report)

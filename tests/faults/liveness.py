@@ -1,0 +1,76 @@
+"""Whether all works again after a schedule: what is asked of the broker and of the processes."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+import aio_pika
+from aio_pika.abc import AbstractConnection
+from aio_pika.exceptions import AMQPError
+
+from broker.partition import Partition
+from broker.rabbitmq.names import Names
+from tests.faults.arena import Arena
+from tests.system.deployment import LANES, NotReady
+
+DRAIN_SECONDS = 15.0
+_POLL_SECONDS = 0.1
+_CONNECT_SECONDS = 5.0
+
+
+async def complaints(arena: Arena) -> list[str]:
+    """Find what does not work within a bound, now that nothing is broken any more."""
+    ended = [member.name for member in arena.members if not member.process.is_running]
+    if ended:
+        return [f"{name} ended by itself" for name in ended]
+    try:
+        # Every front, as each sees for itself; every partition has a worker that settles.
+        for front in arena.deployment.fronts:
+            await arena.deployment.until_ready(front)
+            await arena.deployment.until_publishing(front)
+    except NotReady as error:
+        return [str(error).splitlines()[0]]
+    return await _undrained(arena)
+
+
+async def _undrained(arena: Arena) -> list[str]:
+    deadline = time.monotonic() + DRAIN_SECONDS
+    while problems := [*await _undrained_queues(arena), *_unsettled(arena)]:
+        if time.monotonic() > deadline:
+            break
+        await asyncio.sleep(_POLL_SECONDS)
+    return problems
+
+
+def _unsettled(arena: Arena) -> Iterator[str]:
+    if arena.unsettled:
+        yield f"workers hold {arena.unsettled} deliveries that they do not settle"
+
+
+async def _undrained_queues(arena: Arena) -> list[str]:
+    try:
+        connection = await aio_pika.connect(arena.rabbit.amqp_urls[0], timeout=_CONNECT_SECONDS)
+    except (AMQPError, OSError) as error:
+        return [f"RabbitMQ does not answer: {error}"]
+    async with connection:
+        problems: list[str] = []
+        for lane, count in LANES.items():
+            for number in range(count):
+                name = Names(arena.prefix).inbound(Partition(lane, number))
+                problems += await _look_at(connection, name)
+        return problems
+
+
+async def _look_at(connection: AbstractConnection, queue: str) -> list[str]:
+    try:
+        async with connection.channel() as channel:
+            declared = await channel.declare_queue(queue, passive=True)
+    except AMQPError as error:
+        return [f"{queue}: {error}"]
+    counted = declared.declaration_result
+    problems = []
+    if counted.message_count:
+        problems.append(f"{queue} holds {counted.message_count} batches")
+    if not counted.consumer_count:
+        problems.append(f"{queue} has no consumer")
+    return problems
