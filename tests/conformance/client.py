@@ -159,6 +159,10 @@ class RawClient:
             raise ConnectionEnded(CUT_OFF) from None
         return Frame(head[0] & 0x0F, payload)
 
+    async def byte(self) -> bytes:
+        """The next byte, whatever it belongs to; none at the end."""
+        return await self._reader.read(1)
+
     async def line(self) -> Any:
         """The next reply or push.
 
