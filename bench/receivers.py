@@ -60,15 +60,26 @@ def open_receivers(endpoint: Endpoint, count: int, channel: str | None) -> Itera
     sockets: list[socket.socket] = []
     try:
         # One by one, so that those already open are closed when a later one fails.
-        sockets.extend(_open_receiver(endpoint, channel) for _ in range(count))
+        sockets.extend(open_receiver(endpoint, channel) for _ in range(count))
         yield Receivers(sockets)
     finally:
         for each in sockets:
             each.close()
 
 
-def _open_receiver(endpoint: Endpoint, channel: str | None) -> socket.socket:
-    receiver = socket.create_connection((endpoint.host, endpoint.port), ANSWER_SECONDS)
+def open_receiver(
+    endpoint: Endpoint, channel: str | None, *, kernel_bytes: int | None = None
+) -> socket.socket:
+    """Open one, subscribed; `kernel_bytes` is how much waits in the kernel before it is read.
+
+    Raises:
+        ConnectionError: the server refused.
+    """
+    receiver = socket.socket()
+    if kernel_bytes is not None:
+        receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, kernel_bytes)
+    receiver.settimeout(ANSWER_SECONDS)
+    receiver.connect((endpoint.host, endpoint.port))
     receiver.sendall(endpoint.request)
     received = b""
     while HANDSHAKE_END not in received:
