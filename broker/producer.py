@@ -46,7 +46,8 @@ WAITING_SECONDS_AT_MOST = 0.75
 UNCONFIRMED_SECONDS = 0.5
 """A batch unconfirmed for so long means that the broker holds publishers back."""
 ANSWER_SECONDS = 4.0
-"""Entries without an outcome for so long are given up; client SDKs wait 5 seconds."""
+"""Entries without an outcome for so long are given up, unless a patient waiter has its answer
+already; client SDKs wait 5 seconds."""
 
 _SWEEP_SECONDS = 0.1
 _TRIPS_AT_MOST = 1_024
@@ -80,12 +81,15 @@ class _Fate(Enum):
 
 
 class _Waiting:
-    __slots__ = ("entry", "offered_seconds", "waiter")
+    __slots__ = ("entry", "is_patient", "offered_seconds", "waiter")
 
-    def __init__(self, entry: Entry, waiter: Waiter, offered_seconds: float) -> None:
+    def __init__(
+        self, entry: Entry, waiter: Waiter, offered_seconds: float, *, is_patient: bool
+    ) -> None:
         self.entry = entry
         self.waiter: Waiter | None = waiter
         self.offered_seconds = offered_seconds
+        self.is_patient = is_patient
 
     @property
     def size_bytes(self) -> int:
@@ -133,7 +137,7 @@ class _Partition:
         self.waiting_bytes = 0
         self.flight: _Flight | None = None
         self.unsettled: dict[int, _Flight] = {}
-        self.overdue = Overdue()
+        self.overdue = Overdue[Waiter]()
 
     @property
     def unsettled_entries(self) -> int:
@@ -209,12 +213,18 @@ class Producer:
         earliest = self._clock() - recent_seconds
         return [seconds for settled, seconds in self._trips if settled >= earliest]
 
-    def offer(self, partition: Partition, entry: Entry, waiter: Waiter) -> bool:
-        """Take an entry, or answer False: it cannot be submitted soon. Never waits."""
+    def offer(
+        self, partition: Partition, entry: Entry, waiter: Waiter, *, is_patient: bool = False
+    ) -> bool:
+        """Take an entry, or answer False: it cannot be submitted soon. Never waits.
+
+        A patient waiter is content with `confirmed`: it is not given up after that, and hears of
+        the outcome however late that comes.
+        """
         state = self._partitions[partition]
         if state.waiting_bytes > WAITING_BYTES_AT_MOST or self._is_shut(state):
             return False
-        waiting = _Waiting(entry, waiter, self._clock())
+        waiting = _Waiting(entry, waiter, self._clock(), is_patient=is_patient)
         state.waiting.append(waiting)
         state.waiting_bytes += waiting.size_bytes
         if state.flight is None:
@@ -251,6 +261,10 @@ class Producer:
             state.overdue.forget_before(flight.number)
 
     def _settle_overdue(self, state: _Partition, outcomes: Outcomes) -> None:
+        for place, outcome in enumerate(outcomes.outcomes, outcomes.first):
+            waiter = state.overdue.take(outcomes.number, place)
+            if waiter is not None:
+                waiter.settled(outcome)
         settled = state.overdue.settle(outcomes.number, len(outcomes.outcomes))
         if settled is not None:
             self._count(*settled)
@@ -369,20 +383,31 @@ class Producer:
                     # Batches are in the order of their numbers, so the rest is younger.
                     break
                 flight.is_given_up = True
-                for member in flight.members:
-                    if member.waiter is not None:
-                        member.waiter.given_up()
-                        member.waiter = None
+                patient = _give_up(flight.members, is_confirmed=flight is not state.flight)
                 if flight is not state.flight:
                     del state.unsettled[number]
                     still = len(flight.members) - flight.answered
-                    state.overdue.add(number, still, flight.members[0].offered_seconds)
+                    state.overdue.add(number, still, flight.members[0].offered_seconds, patient)
 
 
 def _confirm(members: Sequence[_Waiting]) -> None:
     for member in members:
         if member.waiter is not None:
             member.waiter.confirmed()
+
+
+def _give_up(members: Sequence[_Waiting], *, is_confirmed: bool) -> dict[int, Waiter]:
+    """Tell the waiters that nobody knows; give those who go on waiting, by place."""
+    patient: dict[int, Waiter] = {}
+    for place, member in enumerate(members):
+        if member.waiter is None:
+            continue
+        if is_confirmed and member.is_patient:
+            patient[place] = member.waiter
+            continue
+        member.waiter.given_up()
+        member.waiter = None
+    return patient
 
 
 def _refuse(members: Sequence[_Waiting]) -> None:

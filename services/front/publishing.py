@@ -191,14 +191,9 @@ def offer(
         raise Refusal(ErrorCode.TOO_MANY_REQUESTS.explained("see client.unanswered_publish_limit"))
     chan_info = subscription.chan_info if subscription is not None else b""
     entry = Entry(EntryKind.PUBLISH, channel, msgspec.Raw(session.info(chan_info)), payload)
-    awaited = Awaited(
-        session,
-        channel,
-        asked,
-        answers,
-        is_answered_when_queued=address.options.reply == "queued",
-    )
-    if not parts.producer.offer(address.partition, entry, awaited):
+    is_queued = address.options.reply == "queued"
+    awaited = Awaited(session, channel, asked, answers, is_answered_when_queued=is_queued)
+    if not parts.producer.offer(address.partition, entry, awaited, is_patient=is_queued):
         raise Refusal(ErrorCode.TOO_MANY_REQUESTS.error)
     session.unanswered += 1
     parts.measures.entries.value += 1

@@ -39,6 +39,9 @@ CONSTANTS = {
     "a batch": ("broker.producer.BATCH_ENTRIES_AT_MOST", "broker.producer.BATCH_BYTES_AT_MOST"),
     "batches in flight": ("broker.producer.IN_FLIGHT_AT_MOST",),
     "a publish without an outcome": ("broker.producer.ANSWER_SECONDS",),
+    "… of those answered as queued, which go on waiting to hear of a refusal": (
+        "broker.overdue.PATIENT_AT_MOST",
+    ),
     "a presence, of each front and of all others together": (
         "services.front.presence_answers.LISTED_BYTES_AT_MOST",
         "services.front.presence_question.SUBJECT_BYTES_AT_MOST",

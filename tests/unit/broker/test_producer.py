@@ -82,11 +82,17 @@ class Bench:
         self.producer = Producer(broker, "p", PARTITIONS, self.clock)
 
     def offer(
-        self, channel: str, partition: Partition = FIRST, *, payload: bytes = b"{}"
+        self,
+        channel: str,
+        partition: Partition = FIRST,
+        *,
+        payload: bytes = b"{}",
+        is_patient: bool = False,
     ) -> Heard | None:
         heard = Heard()
         entry = Entry(EntryKind.PUBLISH, channel, NO_SENDER, payload)
-        return heard if self.producer.offer(partition, entry, heard) else None
+        is_taken = self.producer.offer(partition, entry, heard, is_patient=is_patient)
+        return heard if is_taken else None
 
     def take(self, channel: str, partition: Partition = FIRST, *, payload: bytes = b"{}") -> Heard:
         """Offer what is sure to be taken."""
@@ -564,6 +570,31 @@ async def test_entries_that_were_given_up_are_on_their_way_still() -> None:
         bench.settle(1, [Done()])
         bench.settle(1, [Done()])
         assert (bench.producer.unsettled_entries, bench.producer.settled_entries) == (0, 1)
+
+
+async def test_who_is_patient_hears_an_outcome_however_late_it_comes() -> None:
+    async with running() as bench:
+        patient, other = bench.offer("a", is_patient=True), bench.take("b")
+        assert patient is not None
+        await patient.hears(CONFIRMED)
+        bench.clock.seconds += ANSWER_SECONDS + 0.1
+        await other.hears(CONFIRMED, GIVEN_UP)
+        assert bench.producer.unsettled_entries == 2
+        bench.settle(1, [Refused(107, "no"), Done()])
+        bench.settle(1, [Refused(107, "no"), Done()])
+        assert patient.told == [CONFIRMED, Refused(107, "no")]
+        assert other.told == [CONFIRMED, GIVEN_UP]
+        assert bench.producer.unsettled_entries == 0
+
+
+async def test_who_is_patient_is_given_up_if_even_the_confirm_does_not_come() -> None:
+    async with running() as bench:
+        bench.node.hold_confirms()
+        patient = bench.offer("a", is_patient=True)
+        assert patient is not None
+        await turns()
+        bench.clock.seconds += ANSWER_SECONDS + 0.1
+        await patient.hears(GIVEN_UP)
 
 
 async def test_an_unconfirmed_batch_that_was_given_up_is_settled_like_others() -> None:
