@@ -8,14 +8,18 @@ import argparse
 import asyncio
 import sys
 import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
+from broker.local.cluster import LocalCluster
 from broker.local.node import LocalNode
 from tests.faults.arena import open_arena
-from tests.faults.rabbit import Rabbit, SingleNode
+from tests.faults.rabbit import Rabbit, SeveralNodes, SingleNode
 from tests.faults.run import run_schedule
 from tests.faults.schedule import Deck, draw
 from tests.faults.tally import Tally, line_of
+from tests.system.rabbit4 import find_rabbit4
 
 # A worker's or front's files grow; a fresh arena now and then also begins from an empty broker.
 SCHEDULES_AN_ARENA = 50
@@ -39,20 +43,52 @@ async def run_seeds(rabbit: Rabbit, tally: Tally, seeds: range, directory: Path)
                 say(f"    kept in {kept}")
 
 
-async def run(deck: Deck, seeds: range, directory: Path) -> Tally:
-    """Run the schedules of these seeds on a node of their own."""
-    tally = Tally(deck, f"{deck.text}: seeds {seeds.start} to {seeds.stop - 1}")
+@asynccontextmanager
+async def one_node(directory: Path) -> AsyncIterator[Rabbit]:
+    """Run the installed RabbitMQ."""
+    node = LocalNode(directory)
+    await node.start()
+    try:
+        yield SingleNode(node)
+    finally:
+        await node.kill()
+
+
+@asynccontextmanager
+async def one_node_of_4(directory: Path) -> AsyncIterator[Rabbit]:
+    """Run RabbitMQ 4."""
+    node = LocalNode(directory, installation=find_rabbit4())
+    await node.start()
+    try:
+        yield SingleNode(node)
+    finally:
+        await node.kill()
+
+
+@asynccontextmanager
+async def three_nodes(directory: Path) -> AsyncIterator[Rabbit]:
+    """Run a cluster of the installed RabbitMQ."""
+    async with LocalCluster(directory) as cluster:
+        yield SeveralNodes(cluster)
+
+
+BROKERS: dict[str, Callable[[Path], AbstractAsyncContextManager[Rabbit]]] = {
+    "node": one_node,
+    "rabbitmq4": one_node_of_4,
+    "cluster": three_nodes,
+}
+
+
+async def run(deck: Deck, seeds: range, broker: str, directory: Path) -> Tally:
+    """Run the schedules of these seeds on a broker of their own."""
+    tally = Tally(deck, f"{deck.text} on {broker}: seeds {seeds.start} to {seeds.stop - 1}")
     for start in range(seeds.start, seeds.stop, SCHEDULES_AN_ARENA):
         part = range(start, min(start + SCHEDULES_AN_ARENA, seeds.stop))
         place = directory / f"from-{start}"
         place.mkdir(parents=True)
         with tempfile.TemporaryDirectory(prefix="forebay-faults-") as data:
-            node = LocalNode(Path(data))
-            await node.start()
-            try:
-                await run_seeds(SingleNode(node), tally, part, place)
-            finally:
-                await node.kill()
+            async with BROKERS[broker](Path(data)) as rabbit:
+                await run_seeds(rabbit, tally, part, place)
     return tally
 
 
@@ -69,12 +105,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--seeds", type=_read_seeds, default=range(1, 11), help="such as 1-150")
     parser.add_argument("--kind", choices=[deck.text for deck in Deck], default=Deck.PROCESSES.text)
+    parser.add_argument("--on", choices=[*BROKERS], default="node", help="which broker")
     parser.add_argument("--report", type=Path, help="a file for the tables, in Markdown")
     parser.add_argument("--keep", type=Path, help="a folder for logs and journals")
     asked = parser.parse_args()
     deck = next(deck for deck in Deck if deck.text == asked.kind)
     directory = asked.keep or Path(tempfile.mkdtemp(prefix="forebay-fault-runs-"))
-    tally = asyncio.run(run(deck, asked.seeds, directory.resolve()))
+    tally = asyncio.run(run(deck, asked.seeds, asked.on, directory.resolve()))
     if asked.report is not None:
         asked.report.write_text(tally.markdown() + "\n")
     say(tally.markdown())

@@ -49,6 +49,7 @@ def _unsettled(arena: Arena) -> Iterator[str]:
 
 async def _undrained_queues(arena: Arena) -> list[str]:
     try:
+        # Every node runs again by now, so any will do.
         connection = await aio_pika.connect(arena.rabbit.amqp_urls[0], timeout=_CONNECT_SECONDS)
     except (AMQPError, OSError) as error:
         return [f"RabbitMQ does not answer: {error}"]

@@ -1,10 +1,11 @@
-"""The RabbitMQ that schedules run on: one node here; a cluster looks the same from outside."""
+"""The RabbitMQ that schedules run on, and strike: one node or a cluster of several."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from broker.local.cluster import LocalCluster
 from broker.local.files import VHOST
 from broker.local.node import LocalNode
 from broker.rabbitmq.users import apply_users
@@ -15,7 +16,7 @@ _ROLES = {"front": "front-1", "worker": "worker-1"}
 
 
 class Rabbit(Protocol):
-    """What schedules need of a broker. What strikes it takes the node that matters most."""
+    """What schedules need of a broker. Of several nodes, the one that leads a log is struck."""
 
     @property
     def amqp_urls(self) -> Sequence[str]:
@@ -29,20 +30,20 @@ class Rabbit(Protocol):
     def log_paths(self) -> Sequence[Path]:
         """The nodes' logs."""
 
-    async def kill(self) -> None:
-        """End a node at once (SIGKILL)."""
+    async def kill(self, log: str) -> None:
+        """End the node that leads this log at once (SIGKILL)."""
 
-    async def terminate(self) -> None:
-        """End a node in an orderly way."""
+    async def terminate(self, log: str) -> None:
+        """End it in an orderly way."""
 
-    async def start(self) -> None:
-        """Start what does not run, and wait until it serves."""
-
-    def pause(self) -> None:
-        """Freeze a node (SIGSTOP)."""
+    async def pause(self, log: str) -> None:
+        """Freeze it (SIGSTOP)."""
 
     def resume(self) -> None:
         """Let what is frozen run again."""
+
+    async def start(self) -> None:
+        """Start what does not run, and wait until it serves."""
 
     async def ctl(self, *arguments: str) -> str:
         """Run rabbitmqctl."""
@@ -71,19 +72,15 @@ class SingleNode:
         """See `Rabbit.log_paths`."""
         return [self._node.log_path]
 
-    async def kill(self) -> None:
+    async def kill(self, log: str) -> None:
         """See `Rabbit.kill`."""
         await self._node.kill()
 
-    async def terminate(self) -> None:
+    async def terminate(self, log: str) -> None:
         """See `Rabbit.terminate`."""
         await self._node.stop()
 
-    async def start(self) -> None:
-        """See `Rabbit.start`."""
-        await self._node.start()
-
-    def pause(self) -> None:
+    async def pause(self, log: str) -> None:
         """See `Rabbit.pause`."""
         self._node.pause()
 
@@ -91,9 +88,64 @@ class SingleNode:
         """See `Rabbit.resume`."""
         self._node.resume()
 
+    async def start(self) -> None:
+        """See `Rabbit.start`."""
+        await self._node.start()
+
     async def ctl(self, *arguments: str) -> str:
         """See `Rabbit.ctl`."""
         return await self._node.ctl(*arguments)
+
+
+class SeveralNodes:
+    """See `Rabbit`: a local cluster."""
+
+    def __init__(self, cluster: LocalCluster) -> None:
+        self._cluster = cluster
+        self._paused: LocalNode | None = None
+
+    @property
+    def amqp_urls(self) -> Sequence[str]:
+        """See `Rabbit.amqp_urls`."""
+        return self._cluster.amqp_url.split(",")
+
+    @property
+    def management_url(self) -> str:
+        """See `Rabbit.management_url`."""
+        cluster = self._cluster
+        credentials = f"{cluster.admin_user}:{cluster.admin_password}"
+        return cluster.management_url.replace("://", f"://{credentials}@", 1)
+
+    @property
+    def log_paths(self) -> Sequence[Path]:
+        """See `Rabbit.log_paths`."""
+        return [node.log_path for node in self._cluster.nodes]
+
+    async def kill(self, log: str) -> None:
+        """See `Rabbit.kill`."""
+        await (await self._cluster.leader_of(log)).kill()
+
+    async def terminate(self, log: str) -> None:
+        """See `Rabbit.terminate`."""
+        await (await self._cluster.leader_of(log)).stop()
+
+    async def pause(self, log: str) -> None:
+        """See `Rabbit.pause`."""
+        self._paused = await self._cluster.leader_of(log)
+        self._paused.pause()
+
+    def resume(self) -> None:
+        """See `Rabbit.resume`."""
+        if self._paused is not None:
+            self._paused.resume()
+
+    async def start(self) -> None:
+        """See `Rabbit.start`."""
+        await self._cluster.start()
+
+    async def ctl(self, *arguments: str) -> str:
+        """See `Rabbit.ctl`."""
+        return await self._cluster.ctl(*arguments)
 
 
 def access_by_roles(rabbit: Rabbit, prefix: str) -> Access:

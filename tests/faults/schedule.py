@@ -87,6 +87,7 @@ class Part(Enum):
     NETWORK = "network between clients and fronts"
     CLIENT = "client"
     BROKER = "broker"
+    CLUSTER = "cluster"
 
 
 class Fault(Enum):
@@ -140,22 +141,24 @@ class Fault(Enum):
     CONSUMERS_CANCELLED = "broker cancels a log's consumers", Part.BROKER, _ANYTIME
     POLICY_CHANGED = "broker policy changed", Part.BROKER, _ANYTIME
 
+    LEADER_KILLED = "leader of a log killed", Part.CLUSTER, _OF_BROKERS
+
     def __init__(self, text: str, part: Part, phases: tuple[Phase, ...]) -> None:
         self.text = text
         self.part = part
         self.phases = phases
 
 
+_PROCESSES = (Part.WORKER, Part.FRONT, Part.NETWORK, Part.CLIENT)
+
+
 class Deck(Enum):
     """Which faults a run draws from, and how many of them a schedule may have."""
 
-    PROCESSES = (
-        "processes",
-        tuple(part for part in Part if part is not Part.BROKER),
-        (1, 2, 2, 3, 3),
-    )
+    PROCESSES = "processes", _PROCESSES, (1, 2, 2, 3, 3)
     BROKER = "broker", (Part.BROKER,), (1, 2, 2, 3)
-    ALL = "all", tuple(Part), (1, 2, 2, 3, 3)
+    ALL = "all", (*_PROCESSES, Part.BROKER), (1, 2, 2, 3, 3)
+    CLUSTER = "cluster", (Part.CLUSTER,), (1, 1, 2)
 
     def __init__(self, text: str, parts: tuple[Part, ...], sizes: tuple[int, ...]) -> None:
         self.text = text

@@ -83,9 +83,18 @@ class Tally:
         return _table(("what", "count"), rows)
 
     def _cells(self) -> str:
+        faults = dict.fromkeys(cell.fault for cell in self.deck.cells)
         return _table(
-            ("fault", "phase", "times"),
-            [(cell.fault.text, cell.phase.text, self.hits[cell]) for cell in self.deck.cells],
+            ("fault", "phase: times"),
+            [
+                (
+                    fault.text,
+                    ", ".join(
+                        f"{phase.text}: {self.hits[Cell(fault, phase)]}" for phase in fault.phases
+                    ),
+                )
+                for fault in faults
+            ],
         )
 
     def _schedules(self) -> str:

@@ -34,7 +34,9 @@ def test_no_two_seeds_differ_in_nothing() -> None:
     assert len(set(drawn)) == len(drawn)
 
 
-@pytest.mark.parametrize(("deck", "most"), [(Deck.PROCESSES, 150), (Deck.BROKER, 40)])
+@pytest.mark.parametrize(
+    ("deck", "most"), [(Deck.PROCESSES, 150), (Deck.BROKER, 40), (Deck.CLUSTER, 20)]
+)
 def test_the_seeds_of_a_report_draw_each_fault_at_each_phase_three_times(
     deck: Deck, most: int
 ) -> None:

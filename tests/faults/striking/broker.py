@@ -3,9 +3,12 @@
 import asyncio
 
 from broker.local.files import VHOST
+from broker.partition import Partition
+from broker.rabbitmq.names import Names
 from tests.faults.proxy.amqp import AmqpInspector, encode_cancel
 from tests.faults.proxy.moment import Direction
 from tests.faults.striking.scene import Scene
+from tests.system.deployment import LANES
 
 AWAY_SECONDS = (0.2, 1.5)
 FROZEN_SECONDS = 3.0
@@ -19,9 +22,15 @@ POLICY_SECONDS = 1.5
 _HEARD_SECONDS = 0.05
 
 
+def _some_log(scene: Scene) -> str:
+    """Name a log of the deployment's, whose leader is to be struck."""
+    lane, count = scene.random.choice([*LANES.items()])
+    return Names(scene.arena.prefix).log(Partition(lane, scene.random.randrange(count)))
+
+
 async def kill(scene: Scene) -> None:
     """SIGKILL of a node, and another start."""
-    await scene.arena.rabbit.kill()
+    await scene.arena.rabbit.kill(_some_log(scene))
     scene.drop()
     await asyncio.sleep(scene.random.uniform(*AWAY_SECONDS))
     await scene.arena.rabbit.start()
@@ -29,7 +38,7 @@ async def kill(scene: Scene) -> None:
 
 async def terminate(scene: Scene) -> None:
     """An orderly stop of a node, and another start."""
-    ending = asyncio.create_task(scene.arena.rabbit.terminate())
+    ending = asyncio.create_task(scene.arena.rabbit.terminate(_some_log(scene)))
     await asyncio.sleep(_HEARD_SECONDS)
     scene.let_go()
     await ending
@@ -47,7 +56,7 @@ async def freeze_long(scene: Scene) -> None:
 
 
 async def _freeze(scene: Scene, seconds: float) -> None:
-    scene.arena.rabbit.pause()
+    await scene.arena.rabbit.pause(_some_log(scene))
     try:
         scene.let_go()
         await asyncio.sleep(seconds)

@@ -48,4 +48,5 @@ DEEDS: dict[Fault, Deed] = {
     Fault.DISK_ALARM: broker.raise_disk_alarm,
     Fault.CONSUMERS_CANCELLED: broker.cancel_log_consumers,
     Fault.POLICY_CHANGED: broker.change_policy,
+    Fault.LEADER_KILLED: broker.kill,
 }

@@ -22,6 +22,8 @@ from tests.faults.striking.processes import NotEnded
 from tests.faults.striking.scene import Scene
 from tests.system.connection import ConnectionLost
 
+_BROKERS = (Part.BROKER, Part.CLUSTER)
+
 REACH_SECONDS = 10.0
 """How long a phase is waited for. Under this load each comes by many times a second, once what was
 struck before is back."""
@@ -61,7 +63,7 @@ class Striker:
     async def strike(self, strike: Strike) -> Struck:
         """Wait for the time and the phase, and do the deed with all that belongs to it."""
         await asyncio.sleep(strike.at_seconds)
-        if strike.cell.fault.part is Part.BROKER:
+        if strike.cell.fault.part in _BROKERS:
             async with self._broker_is_struck:
                 return await self._strike(strike)
         return await self._strike(strike)
@@ -72,7 +74,7 @@ class Striker:
                 scene = await self._reach(strike)
         except TimeoutError:
             return Struck(strike, "")
-        is_broker = strike.cell.fault.part is Part.BROKER
+        is_broker = strike.cell.fault.part in _BROKERS
         scene.member.is_struck = not is_broker
         try:
             await self._do(strike.cell.fault, scene)
@@ -137,7 +139,7 @@ class Striker:
             finally:
                 provoking.cancel()
                 trap.disarm()
-            is_broker = strike.cell.fault.part is Part.BROKER
+            is_broker = strike.cell.fault.part in _BROKERS
             if is_broker or not self._arena.member_of(caught.proxy).is_struck:
                 return caught
             caught.release()
