@@ -59,7 +59,8 @@ KERNEL_BYTES = 4096
 # The first publications are not measured: they find caches and sockets cold.
 WARM_UP_PUBLICATIONS = 20
 DRAIN_SECONDS = 5.0
-AFTERWARDS_SECONDS = 3.0
+# Twice as long as a front waits before it gives memory back.
+AFTERWARDS_SECONDS = 7.0
 LOOK_SECONDS = 0.1
 PONG_SECONDS = 5.0
 

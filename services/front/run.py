@@ -34,6 +34,7 @@ from services.front.parts import Parts
 from services.front.presence import Presence
 from services.front.sessions import Sessions
 from services.front.timers import Wheel
+from services.front.trimming import find_trim, trim_after_unread
 from services.front.view import FrontView, all_partitions
 from services.metrics import Level, Measure, serving_metrics
 from services.permissions import Permissions
@@ -154,6 +155,7 @@ async def running(parts: Parts, fanout: Fanout) -> AsyncIterator[None]:
                 tasks.create_task(parts.wheel.run()),
                 tasks.create_task(fanout.run()),
                 tasks.create_task(_sweep(parts.view)),
+                tasks.create_task(trim_after_unread(parts.measures, find_trim())),
                 *(tasks.create_task(reader.run()) for reader in parts.view.readers),
                 tasks.create_task(parts.neighbours.run()),
                 tasks.create_task(parts.presence.run()),
