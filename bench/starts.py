@@ -29,7 +29,7 @@ import uvloop
 from bench.clients import Client, Endpoint, open_client
 from bench.longlog import LANE, REMEMBER_SECONDS, LongLog, Written, fill_tops, write_log
 from bench.stack import PARTITIONS, PREFIX, is_ready, running_process, write_config
-from bench.usage import describe_machine, rss_bytes
+from bench.usage import cpu_seconds, describe_machine, rss_bytes
 from bench.waiting import wait_until
 from broker.follow import Loss
 from broker.interface import Broker, StoredRecord
@@ -61,8 +61,15 @@ class Starts:
     """What one process did in one variant, a value a round."""
 
     seconds: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
     bytes: list[int] = field(default_factory=list)
     longest_seconds: list[float] = field(default_factory=list)
+
+    def note(self, pid: int, started: float) -> None:
+        """Note what a process that has just started has cost so far."""
+        self.seconds.append(time.perf_counter() - started)
+        self.cpu_seconds.append(cpu_seconds(pid))
+        self.bytes.append(rss_bytes(pid))
 
 
 class Place:
@@ -114,8 +121,7 @@ async def measure_worker(place: Place, rounds: int) -> Starts:
             started = time.perf_counter()
             async with running_process(WORKER, "worker", place.config(0)) as pid:
                 await asyncio.gather(*(_settled(client, name) for name in _one_channel_each()))
-                starts.seconds.append(time.perf_counter() - started)
-                starts.bytes.append(rss_bytes(pid))
+                starts.note(pid, started)
         client.close()
     for _ in range(rounds):
         starts.longest_seconds.append(await _longest_step_of_a_worker(place))
@@ -129,8 +135,7 @@ async def measure_front(place: Place, rounds: int) -> Starts:
         started = time.perf_counter()
         async with place.front() as (endpoint, pid):
             longest = await _ready(endpoint)
-            starts.seconds.append(time.perf_counter() - started)
-            starts.bytes.append(rss_bytes(pid))
+            starts.note(pid, started)
             starts.longest_seconds.append(longest)
     return starts
 
@@ -236,7 +241,8 @@ def _row(role: str, where: str, which: str, starts: Starts) -> str:
     rounds = ", ".join(f"{each:.2f}" for each in starts.seconds)
     return (
         f"| {role} | {where} | {which} | {seconds:.2f} s | {rounds} | {wanted:.0f} s"
-        f" | {'yes' if seconds <= wanted else '**no**'} | {median(starts.bytes) / 1e6:.0f} MB"
+        f" | {'yes' if seconds <= wanted else '**no**'} | {median(starts.cpu_seconds):.2f} s"
+        f" | {median(starts.bytes) / 1e6:.0f} MB"
         f" | {median(starts.longest_seconds) * 1e3:.0f} ms |"
     )
 
@@ -245,8 +251,8 @@ async def run(asked: argparse.Namespace) -> None:
     """Print the table."""
     about = describe_machine()
     print(f"{asked.publications:,} publications, load before {about['load_before']}", flush=True)
-    print("| process | log in | snapshot | median | rounds | at most | | memory | longest step |")
-    print("|---|---|---|---:|---|---:|---|---:|---:|", flush=True)
+    print("| process | log in | snapshot | median | rounds | at most | | CPU | memory | step |")
+    print("|---|---|---|---:|---|---:|---|---:|---:|---:|", flush=True)
     for is_in_one in (False, True):
         if asked.log in ("both", "one" if is_in_one else "four"):
             long_log = LongLog(

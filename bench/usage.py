@@ -58,6 +58,11 @@ def rss_bytes(pid: int) -> int:
     return sum(process.memory_info().rss for process in _family(pid))
 
 
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process and its children so far."""
+    return sum(map(_cpu_seconds, _family(pid)))
+
+
 def describe_machine() -> dict[str, object]:
     """Whether the machine is quiet enough to believe absolute figures."""
     cores = os.cpu_count() or 1

@@ -29,6 +29,9 @@ LAGGING_SECONDS = 15.0
 """How long a stream may seem to end before the known record: so it does on a replica that is still
 catching up after its node came back."""
 
+SILENCE_SECONDS = 5.0
+"""How long records that are there may take to come."""
+
 STALL_SECONDS = 50.0
 """Silence after which a reader is opened anew; an owner appends a Fence every 15 seconds."""
 
@@ -164,16 +167,24 @@ async def _resume(
     return records[1:]
 
 
-async def read_to_end(stream: Stream) -> AsyncIterator[StoredRecord]:
-    """Give what is in a stream now.
+async def read_to_end(
+    stream: Stream, start: Position = 0, end: Position | None = None
+) -> AsyncIterator[StoredRecord]:
+    """Give what is in a stream now, from `start` on; `end` is what `Stream.end` gave, if known.
 
     Raises:
-        BrokerUnavailable: the connection was lost half-way.
+        BrokerUnavailable: the connection was lost half-way, or the stream has no such end any more.
         TopologyProblem: there is no such stream.
     """
-    end = await stream.end()
-    async with stream.read(0) as reader:
-        async for records in reader:
+    end = await stream.end() if end is None else end
+    async with stream.read(start) as reader:
+        batches = aiter(reader)
+        while True:
+            try:
+                async with asyncio.timeout(SILENCE_SECONDS):
+                    records = await anext(batches)
+            except TimeoutError as error:
+                raise BrokerUnavailable(f"no record came before position {end}") from error
             for record in records:
                 yield record
             if records[-1].position >= end:

@@ -7,7 +7,8 @@ the channels it has not met. Both end with what reading the whole log would have
 Rules:
 - A record is folded and listened to in one step, without an await: whoever looks at the view sees
   all of it or nothing.
-- A log that cannot be read on is read anew from its beginning, and the listener is told first.
+- A log that cannot be read on is read anew, and the listener is told first.
+- Who cannot have read of every channel asks for a new epoch: a loss is told.
 """
 
 import asyncio
@@ -25,21 +26,24 @@ from broker.follow import (
     Known,
     Loss,
     follow,
-    read_to_end,
     record_digest,
     verify,
 )
 from broker.interface import Broker, Position, Since, StoredRecord
 from broker.partition import Partition
 from broker.record import Fence, Record, decode_record
+from services.latest_snapshot import read_latest_snapshot
 from services.view.ledger import READ_EARLY_SECONDS, Judgement
 from services.view.partition import Change, PartitionView
-from services.view.snapshot import Snapshot, latest_snapshot
+from services.view.snapshot import Snapshot
 
 _log = structlog.get_logger(__name__)
 
-# Reading a long log at full speed must leave the loop to others now and then.
-_RECORDS_A_TURN = 50
+# Reading a long log at full speed must leave the loop to others now and then. A front needs some 5
+# ms for this much, a worker 2; with a tenth of it starts take longer, and nothing else is gained.
+_BYTES_A_TURN = 256 * 1024
+_RECORD_BYTES = 4 * 1024
+"""What the record itself costs, in bytes of entries."""
 
 _EMPTY_PAUSE_SECONDS = 5.0
 
@@ -96,6 +100,9 @@ class LogReader:
         self._wall_seconds = wall_seconds
         self._reads_all = False
         """Whether the view is being made of everything that is kept of the log."""
+        self._first_seconds: int | None = None
+        """Then: the log time before which channels may be unknown; None if there are none."""
+        self._turn_bytes = 0
 
     async def run(self) -> None:
         """Follow the log until cancelled.
@@ -138,8 +145,10 @@ class LogReader:
                 )
                 self._listener.continuity_lost(lost.loss)
                 self._lose(lost.loss, self.view.ledger.epoch)
-                # A snapshot of the log as it was would lead here again.
-                with_snapshot, with_history = False, self._history_seconds > 0
+                # A snapshot of a log as it was would lead here again. One of a log that went on too
+                # fast spares reading all of that, as at the start.
+                with_snapshot = lost.loss is Loss.OVERTAKEN
+                with_history = self._history_seconds > 0
 
     def _lose(self, loss: Loss, epoch: str) -> None:
         if loss is Loss.REWRITTEN and epoch:
@@ -148,33 +157,41 @@ class LogReader:
 
     async def _read(self, *, with_snapshot: bool, with_history: bool) -> None:
         self.is_caught_up.clear()
-        snapshot = await self._latest_snapshot() if with_snapshot else None
+        snapshot = (
+            await read_latest_snapshot(self._broker.tops(self.partition)) if with_snapshot else None
+        )
         end = await self._broker.log(self.partition).end()
-        beginning = self._begin(snapshot, with_history=with_history)
         try:
+            beginning = await self._begin(snapshot, with_history=with_history)
             if beginning.to_merge is not None:
-                await verify(self._broker.log(self.partition), _known(beginning.to_merge))
-                end = max(end, beginning.to_merge.position)
+                await verify(self._broker.log(self.partition), beginning.to_merge.known)
+                end = max(end, beginning.to_merge.known.position)
             await self._follow(beginning, end)
         except ContinuityLost as lost:
             if snapshot is not None and not self.is_caught_up.is_set():
                 raise _SnapshotUnusable(str(lost), lost.loss, snapshot.ledger.epoch) from lost
             raise
 
-    def _begin(self, snapshot: Snapshot | None, *, with_history: bool) -> "_Beginning":
+    async def _begin(self, snapshot: Snapshot | None, *, with_history: bool) -> "_Beginning":
         """Make a fresh view, and decide where in the log it begins."""
         self.view = PartitionView(self._remember_seconds)
         self._reads_all = snapshot is None
+        self._first_seconds = None
         if snapshot is None:
             self._listener.restarted(self.view, None)
             return _Beginning(0, None, None)
+        # A large one is taken in steps, none of which may hold up the loop for long.
+        restored = PartitionView(self._remember_seconds)
+        for _ in restored.restoring(snapshot):
+            await asyncio.sleep(0)
+        known = Known(snapshot.position, snapshot.digest)
         earliest_seconds = self._wall_seconds() - self._history_seconds - READ_EARLY_SECONDS
         if with_history and snapshot.ledger.log_seconds > earliest_seconds:
             self._listener.restarted(self.view, None)
-            return _Beginning(Since(earliest_seconds), None, snapshot)
-        self.view.restore(snapshot)
+            return _Beginning(Since(earliest_seconds), None, _ToMerge(known, restored))
+        self.view = restored
         self._listener.restarted(self.view, snapshot)
-        return _Beginning(snapshot.position, _known(snapshot), None)
+        return _Beginning(snapshot.position, known, None)
 
     async def _follow(self, beginning: "_Beginning", end: Position) -> None:
         deadline = self._wall_seconds() + self._catch_up_seconds
@@ -184,36 +201,54 @@ class LogReader:
             # Only a read from a moment on can begin beyond the end.
             soon = batches if to_merge is None else _beginning_soon(batches)
             async for batch in soon:
-                for count, stored in enumerate(batch, 1):
+                for stored in batch:
                     await self._listener.ready()
                     self._fold(stored)
-                    if to_merge is not None and stored.position >= to_merge.position:
+                    if to_merge is not None and stored.position >= to_merge.known.position:
                         self._merge(stored, to_merge)
                         to_merge = None
-                    if not count % _RECORDS_A_TURN:
-                        await asyncio.sleep(0)
+                    await self._leave_the_loop_to_others(stored)
                 # Not before the snapshot's record was found: then there is a batch, even if empty.
                 if self.view.position >= end:
                     self._catch_up()
                 elif to_merge is not None and self._wall_seconds() > deadline:
                     raise _CatchUpTooSlow
 
+    async def _leave_the_loop_to_others(self, stored: StoredRecord) -> None:
+        """Now and then, after some bytes: records may hold one entry or a thousand."""
+        self._turn_bytes += len(stored.body) + _RECORD_BYTES
+        if self._turn_bytes >= _BYTES_A_TURN:
+            self._turn_bytes = 0
+            await asyncio.sleep(0)
+
     def _catch_up(self) -> None:
+        if self._reads_all and self._may_lack_channels():
+            _log.warning(
+                "the log is too short to know all channels, and there is no snapshot of it",
+                partition=self.partition.name,
+                setting="rabbitmq.log_max_bytes",
+            )
+            self.epoch_to_end = self.view.ledger.epoch
         self._reads_all = False
         self.is_caught_up.set()
         self._notice_new_epoch()
+
+    def _may_lack_channels(self) -> bool:
+        """Whether retention may have taken all records of a channel that must be remembered.
+
+        It would begin at offset 0 again, perhaps in the period it had: only a new epoch tells its
+        clients. A log that began with the epoch, or that goes back further than an idle channel is
+        remembered, lacks none.
+        """
+        ledger, first_seconds = self.view.ledger, self._first_seconds
+        return first_seconds is not None and (
+            ledger.log_seconds - first_seconds <= self._remember_seconds
+        )
 
     def _notice_new_epoch(self) -> None:
         # Not before all is read: a log read anew passes through the epochs that it had earlier.
         if self.is_caught_up.is_set() and self.view.ledger.epoch != self.epoch_to_end:
             self.epoch_to_end = None
-
-    async def _latest_snapshot(self) -> Snapshot | None:
-        tops = self._broker.tops(self.partition)
-        try:
-            return latest_snapshot([record.body async for record in read_to_end(tops)])
-        except StreamEmpty:
-            return None
 
     def _fold(self, stored: StoredRecord) -> None:
         try:
@@ -228,10 +263,17 @@ class LogReader:
         if isinstance(record, Fence):
             self._check(record)
         change = self.view.fold(stored.position, record)
+        if isinstance(record, Fence) and self._reads_all:
+            self._note_beginning(record, change)
         if change.judgement is Judgement.MISSED and not self._reads_all:
             raise ContinuityLost(Loss.OVERTAKEN, self.view.ledger.head)
         self._notice_new_epoch()
         self._listener.folded(stored, record, change)
+
+    def _note_beginning(self, fence: Fence, change: Change) -> None:
+        """Note the log time before which there may be channels that are not known; None if not."""
+        if change.judgement is Judgement.CUT:
+            self._first_seconds = None if fence.cut else self.view.ledger.log_seconds
 
     def _check(self, fence: Fence) -> None:
         if fence.partitions != self._partitions:
@@ -242,15 +284,21 @@ class LogReader:
                 " or use a new lane",
             )
 
-    def _merge(self, stored: StoredRecord, snapshot: Snapshot) -> None:
-        if stored.position != snapshot.position:
-            raise ContinuityLost(Loss.OVERTAKEN, snapshot.position)
-        if record_digest(stored.body) != snapshot.digest:
-            raise ContinuityLost(Loss.REWRITTEN, snapshot.position)
+    def _merge(self, stored: StoredRecord, to_merge: "_ToMerge") -> None:
+        if stored.position != to_merge.known.position:
+            raise ContinuityLost(Loss.OVERTAKEN, to_merge.known.position)
+        if record_digest(stored.body) != to_merge.known.digest:
+            raise ContinuityLost(Loss.REWRITTEN, to_merge.known.position)
         # All of it, the ledger too: who starts in the middle has not seen the greatest wall time,
         # which periods are made of, if a clock was set back since.
-        self.view.tops.clear()
-        self.view.restore(snapshot)
+        self.view = to_merge.view
+
+
+class _ToMerge(NamedTuple):
+    """A snapshot that takes the place of what was folded, when the log is read as far as that."""
+
+    known: Known
+    view: PartitionView
 
 
 class _Beginning(NamedTuple):
@@ -258,8 +306,7 @@ class _Beginning(NamedTuple):
 
     start: Position | Since
     known: Known | None
-    to_merge: Snapshot | None
-    """What takes the place of the view when the log is read as far as that."""
+    to_merge: _ToMerge | None
 
 
 async def _beginning_soon(
@@ -278,10 +325,6 @@ async def _beginning_soon(
     yield first
     async for batch in batches:
         yield batch
-
-
-def _known(snapshot: Snapshot) -> Known:
-    return Known(snapshot.position, snapshot.digest)
 
 
 class _SnapshotUnusable(Exception):

@@ -4,6 +4,7 @@
 histories and fan them out, workers mark the entries settled. Both see the same.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from broker.interface import Position
@@ -55,9 +56,14 @@ class PartitionView:
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from a snapshot, in place of the records up to it."""
+        for _ in self.restoring(snapshot):
+            pass
+
+    def restoring(self, snapshot: Snapshot) -> Iterator[None]:
+        """Go on from a snapshot in short steps; only after the last one is the view right."""
         self.ledger.restore(snapshot.ledger)
-        self.tops.merge_older(snapshot.channels)
         self.position = snapshot.position
+        yield from self.tops.restoring(snapshot.channels)
 
     def _advance_tops(self, record: Settled) -> bool:
         """Whether every publication followed the one before it in its channel."""

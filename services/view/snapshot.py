@@ -11,13 +11,17 @@ Rules:
 - `digest` is that of the record at that position: a log that has another record there is not the
   log the snapshot was taken of.
 - Parts may be torn off or mixed with another snapshot's; only a complete one is used.
+- A stream is full of snapshots and one of them is wanted: rows are not looked at before it is clear
+  whose, and then a part at a time, so that whoever must not be held up can do something between.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from broker.batch import FORMAT_VERSION
+from broker.errors import UndecodableBody
 from broker.interface import Position
 from services.view.ledger import LedgerState
 from services.view.settled import ProducerState
@@ -46,6 +50,16 @@ class _Part(msgspec.Struct, frozen=True, array_like=True, tag="part", gc=False):
     producers: list[ProducerState]
 
 
+class _Sealed(msgspec.Struct, frozen=True, array_like=True, tag="part", gc=False):
+    """A part whose rows were not looked at."""
+
+    version: int
+    snapshot: str
+    part: int
+    channels: msgspec.Raw
+    producers: msgspec.Raw
+
+
 class _Genesis(msgspec.Struct, frozen=True, array_like=True, tag="genesis", gc=False):
     """What the topology puts into the new stream, so that it has an end."""
 
@@ -53,7 +67,11 @@ class _Genesis(msgspec.Struct, frozen=True, array_like=True, tag="genesis", gc=F
 
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(_Head | _Part | _Genesis)
+_decoder = msgspec.json.Decoder(_Head | _Sealed | _Genesis)
+_part_decoder = msgspec.json.Decoder(_Part)
+
+# Two writers at once are one too many already; each further one only has to be let go of.
+_UNFINISHED_AT_MOST = 4
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -93,37 +111,87 @@ def encode_snapshot(snapshot_id: str, snapshot: Snapshot) -> Iterator[bytes]:
         )
 
 
-def latest_snapshot(bodies: Iterable[bytes]) -> Snapshot | None:
-    """Give the last complete snapshot of a `tops` stream read in order; None if it has none.
+class WrittenSnapshot:
+    """A complete snapshot, as it was found in a stream."""
+
+    def __init__(self, head: _Head, parts: list[bytes]) -> None:
+        self._head = head
+        self._parts = parts
+
+    @property
+    def position(self) -> Position:
+        """Of which position of the log it is."""
+        return self._head.position
+
+    def reading(self) -> Iterator[Snapshot | None]:
+        """Read a part a step; the last step gives all of it, the others nothing.
+
+        Raises:
+            UndecodableBody: a part has other rows than this process knows.
+        """
+        head = self._head
+        channels: list[tuple[str, Top]] = []
+        producers: list[ProducerState] = []
+        for body in self._parts:
+            try:
+                part = _part_decoder.decode(body)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise UndecodableBody(f"no part of a snapshot: {error}") from None
+            channels += part.channels
+            producers += part.producers
+            yield None
+        yield Snapshot(head.position, head.digest, head.ledger, channels, producers)
+
+
+class SnapshotSearch:
+    """Looks for the last complete snapshot in what it is shown of a `tops` stream, in order.
 
     What is no part of a snapshot, or of a format this process does not know, is passed over: a
     snapshot is only ever a short cut.
     """
-    latest: Snapshot | None = None
-    head: _Head | None = None
-    parts: list[_Part] = []
-    for body in bodies:
+
+    def __init__(self) -> None:
+        self.latest: WrittenSnapshot | None = None
+        """The one that was completed last."""
+        self._unfinished: OrderedDict[str, tuple[_Head, list[bytes]]] = OrderedDict()
+
+    def look_at(self, body: bytes) -> None:
+        """Take the next body."""
         try:
             item = _decoder.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            continue
+            return
         if item.version > FORMAT_VERSION or isinstance(item, _Genesis):
-            continue
+            return
         if isinstance(item, _Head):
-            head, parts = item, []
-        elif head is not None and item.snapshot == head.snapshot and item.part == len(parts):
-            parts.append(item)
+            self._begin(item)
+        elif item.snapshot in self._unfinished:
+            parts = self._unfinished[item.snapshot][1]
+            if item.part == len(parts):
+                parts.append(body)
+        self._complete(item.snapshot)
+
+    def _begin(self, head: _Head) -> None:
+        self._unfinished.pop(head.snapshot, None)
+        self._unfinished[head.snapshot] = head, []
+        if len(self._unfinished) > _UNFINISHED_AT_MOST:
+            self._unfinished.popitem(last=False)
+
+    def _complete(self, snapshot_id: str) -> None:
+        head, parts = self._unfinished.get(snapshot_id, (None, []))
         if head is not None and len(parts) == head.parts:
-            latest = _join(head, parts)
-            head = None
-    return latest
+            self.latest = WrittenSnapshot(head, parts)
+            del self._unfinished[snapshot_id]
 
 
-def _join(head: _Head, parts: list[_Part]) -> Snapshot:
-    return Snapshot(
-        head.position,
-        head.digest,
-        head.ledger,
-        [row for part in parts for row in part.channels],
-        [row for part in parts for row in part.producers],
-    )
+def latest_snapshot(bodies: Iterable[bytes]) -> Snapshot | None:
+    """Give the last complete snapshot of a `tops` stream read in order; None if it has none.
+
+    Raises:
+        UndecodableBody: a part has other rows than this process knows.
+    """
+    search = SnapshotSearch()
+    for body in bodies:
+        search.look_at(body)
+    *_, snapshot = search.latest.reading() if search.latest is not None else (None,)
+    return snapshot

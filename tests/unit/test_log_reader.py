@@ -2,18 +2,22 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
+from msgspec import json
 
+from broker.batch import FORMAT_VERSION
 from broker.embedded import EmbeddedAccess, EmbeddedBroker, EmbeddedLimits
 from broker.errors import TopologyProblem
-from broker.follow import Loss
-from broker.interface import StoredRecord
+from broker.follow import Loss, record_digest
+from broker.interface import Position, Since, StoredRecord, Stream, StreamReader
 from broker.record import Record, encode_settled
+from services.latest_snapshot import read_latest_snapshot
 from services.log_reader import LogReader
 from services.view.partition import Change, PartitionView
-from services.view.snapshot import Snapshot
+from services.view.snapshot import Snapshot, encode_snapshot
+from services.view.tops import Top
 from tests.unit.view.writing import MAIN, REMEMBER_SECONDS, LogWriter, kept
 
 WAIT_SECONDS = 5.0
@@ -70,7 +74,10 @@ class Listening:
 class Reading:
     """A reader on an embedded node, and who listens to it."""
 
-    def __init__(self, broker: EmbeddedAccess, clock: Clock, history_seconds: float) -> None:
+    def __init__(
+        self, node: EmbeddedBroker, broker: EmbeddedAccess, clock: Clock, history_seconds: float
+    ) -> None:
+        self.node = node
         self.listening = Listening()
         self.reader = LogReader(
             broker,
@@ -80,6 +87,18 @@ class Reading:
             listener=self.listening,
             history_seconds=history_seconds,
             wall_seconds=clock,
+        )
+
+    def snapshot(self) -> Snapshot:
+        """What a worker would write down now."""
+        ledger = self.reader.view.ledger
+        last = next(r for r in reversed(kept(self.node)) if r.position == ledger.head)
+        return Snapshot(
+            last.position,
+            record_digest(last.body),
+            ledger.state(),
+            self.reader.view.tops.rows(),
+            [],
         )
 
     def epoch_to_end(self) -> str | None:
@@ -113,9 +132,11 @@ class Scene:
         self.writer = LogWriter(self.node)
 
     @asynccontextmanager
-    async def reading(self, *, history_seconds: float = 0.0) -> AsyncIterator[Reading]:
-        async with self.node.open("reader") as broker, asyncio.TaskGroup() as tasks:
-            reading = Reading(broker, self.clock, history_seconds)
+    async def reading(
+        self, *, history_seconds: float = 0.0, name: str = "reader"
+    ) -> AsyncIterator[Reading]:
+        async with self.node.open(name) as broker, asyncio.TaskGroup() as tasks:
+            reading = Reading(self.node, broker, self.clock, history_seconds)
             running = tasks.create_task(reading.reader.run())
             yield reading
             running.cancel()
@@ -134,6 +155,18 @@ class Scene:
             self.clock.seconds += 1
 
 
+def large(snapshot: Snapshot) -> Snapshot:
+    """The same with so many channels more that it takes several records."""
+    more = [(f"more {number}", Top(0, 1, 0)) for number in range(7_000)]
+    return Snapshot(
+        snapshot.position,
+        snapshot.digest,
+        snapshot.ledger,
+        [*more, *snapshot.channels],
+        snapshot.producers,
+    )
+
+
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who begins again does so at once: what is tested is not how long that takes."""
@@ -147,7 +180,7 @@ def scene() -> Scene:
 
 async def fails_with_topology_problem(scene: Scene) -> TopologyProblem:
     async with scene.node.open("reader") as broker:
-        reader = Reading(broker, scene.clock, 0.0).reader
+        reader = Reading(scene.node, broker, scene.clock, 0.0).reader
         async with asyncio.timeout(WAIT_SECONDS):
             with pytest.raises(TopologyProblem) as problem:
                 await reader.run()
@@ -271,7 +304,7 @@ async def test_a_reader_leaves_out_history_that_takes_too_long(scene: Scene) -> 
     async with scene.node.open("reader") as broker:
         slow = Clock()
         slow.seconds = scene.clock.seconds
-        reading = Reading(broker, slow, history_seconds=10)
+        reading = Reading(scene.node, broker, slow, history_seconds=10)
 
         def fold_slowly(_: int) -> None:
             slow.seconds += 100
@@ -353,8 +386,156 @@ async def test_a_snapshot_that_retention_overtook_is_not_used() -> None:
     for history_seconds in (0.0, 1000.0):
         async with scene.reading(history_seconds=history_seconds) as reading:
             await reading.catches_up()
+            assert reading.listening.restarts[-1] is None
             assert reading.reader.view.ledger.head == scene.writer.view().ledger.head
-            assert reading.epoch_to_end() is None
+
+
+async def test_a_reader_that_may_never_have_read_of_some_channel_asks_for_the_epochs_end() -> None:
+    scene = Scene(log_bytes=5000)
+    await scene.writer.publish("quiet now")
+    await scene.live(60)
+    epoch = scene.writer.view().ledger.epoch
+    assert scene.writer.view().tops.get("quiet now") is None
+    async with scene.reading() as reading:
+        await reading.catches_up()
+        assert reading.epoch_to_end() == epoch
+        await reading.reads_to(await scene.fence("next", cut=True))
+        assert reading.epoch_to_end() is None
+
+
+async def test_a_log_that_was_cut_since_its_first_record_lacks_no_channel() -> None:
+    scene = Scene(log_bytes=5000)
+    await scene.live(60)
+    await scene.fence("next", cut=True)
+    await scene.live(3)
+    async with scene.reading() as reading:
+        await reading.catches_up()
+        assert kept(scene.node)[0].position > 0
+        assert reading.epoch_to_end() is None
+
+
+async def test_a_log_that_goes_back_further_than_channels_are_remembered_lacks_none() -> None:
+    scene = Scene(log_bytes=5000)
+    await scene.live(60)
+    scene.clock.seconds += REMEMBER_SECONDS + 1
+    await scene.live(3)
+    async with scene.reading() as reading:
+        await reading.catches_up()
+        assert kept(scene.node)[0].position > 0
+        assert reading.epoch_to_end() is None
+
+
+async def test_a_torn_snapshot_leaves_the_one_before_it_in_use(scene: Scene) -> None:
+    await scene.live(10)
+    whole = await scene.writer.write_snapshot()
+    await scene.live(10)
+    head, *parts = encode_snapshot("torn", large(scene.writer.snapshot()))
+    for torn in ([head], [head, parts[0]], [head, *parts[1:]], [head, parts[0], *parts[2:]]):
+        await scene.writer.append_tops(torn)
+        async with scene.reading() as reading:
+            await reading.catches_up()
+            assert reading.listening.restarts == [whole.position]
+            assert reading.agrees_with(scene.writer.view())
+
+
+async def test_nothing_but_torn_snapshots_are_as_good_as_none(scene: Scene) -> None:
+    await scene.live(10)
+    for number in range(200):
+        head, *parts = encode_snapshot(f"torn {number}", large(scene.writer.snapshot()))
+        await scene.writer.append_tops([head, *parts[:-1]])
+    async with scene.reading() as reading:
+        await reading.catches_up()
+        assert reading.listening.restarts == [None]
+        assert reading.agrees_with(scene.writer.view())
+
+
+async def test_two_snapshots_written_into_each_other_are_both_good(scene: Scene) -> None:
+    await scene.live(10)
+    early = encode_snapshot("early", large(scene.writer.snapshot()))
+    await scene.live(10)
+    late_made = large(scene.writer.snapshot())
+    late = encode_snapshot("late", late_made)
+    await scene.writer.append_tops(
+        [body for pair in zip(early, late, strict=True) for body in pair]
+    )
+    async with scene.reading() as reading:
+        await reading.catches_up()
+        assert reading.listening.restarts == [late_made.position]
+
+
+async def test_a_snapshot_far_from_the_end_of_its_stream_is_found(scene: Scene) -> None:
+    await scene.live(10)
+    snapshot = await scene.writer.write_snapshot()
+    await scene.writer.append_tops([b"nonsense"] * 2_000)
+    async with scene.reading() as reading:
+        await reading.catches_up()
+        assert reading.listening.restarts == [snapshot.position]
+
+
+class ReadFrom:
+    """A stream of which is noted where it is read from."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self.starts: list[Position | Since] = []
+
+    async def append(self, body: bytes, *, entries: int) -> None:
+        await self._stream.append(body, entries=entries)
+
+    def read(self, start: Position | Since) -> AbstractAsyncContextManager[StreamReader]:
+        self.starts.append(start)
+        return self._stream.read(start)
+
+    async def end(self) -> Position:
+        return await self._stream.end()
+
+
+async def test_older_snapshots_are_not_read(scene: Scene) -> None:
+    await scene.live(10)
+    await scene.writer.append_tops([b"nonsense"] * 2_000)
+    snapshot = await scene.writer.write_snapshot()
+    async with scene.node.open("reader") as broker:
+        tops = ReadFrom(broker.tops(MAIN))
+        assert await read_latest_snapshot(tops) == snapshot
+        (start,) = tops.starts
+        assert isinstance(start, int)
+        assert start > 1_000
+
+
+async def test_a_snapshot_of_a_worker_that_fell_behind_costs_only_time(scene: Scene) -> None:
+    await scene.live(10)
+    behind = scene.writer.snapshot()
+    await scene.fence("next", cut=True)
+    await scene.live(20)
+    await scene.writer.write_snapshot()
+    await scene.writer.write_snapshot(behind)
+    async with scene.reading() as reading:
+        await reading.catches_up()
+        assert reading.listening.restarts == [behind.position]
+        assert reading.agrees_with(scene.writer.view())
+
+
+async def test_a_snapshot_of_a_later_format_is_passed_over(scene: Scene) -> None:
+    await scene.live(10)
+    older = await scene.writer.write_snapshot()
+    later = scene.writer.snapshot()
+    for body in encode_snapshot("later", later):
+        fields = json.decode(body)
+        fields[1] = FORMAT_VERSION + 1
+        await scene.writer.append_tops([json.encode([*fields, "and more"])])
+    async with scene.reading() as reading:
+        await reading.catches_up()
+        assert reading.listening.restarts == [older.position]
+
+
+async def test_a_snapshot_with_rows_of_another_kind_is_not_used(scene: Scene) -> None:
+    await scene.live(10)
+    for body in encode_snapshot("odd", scene.writer.snapshot()):
+        await scene.writer.append_tops([body.replace(b'"channel 1"', b"1")])
+    async with scene.reading() as reading:
+        await reading.catches_up()
+        assert reading.listening.restarts == [None]
+        assert reading.agrees_with(scene.writer.view())
 
 
 # ---- what a log may not be
@@ -442,7 +623,35 @@ async def test_a_loss_before_anything_new_was_read_is_told_all_the_same(scene: S
         await reading.listening.until(lambda: reading.listening.losses == [Loss.REWRITTEN])
 
 
-async def test_an_overtaken_reader_is_told_and_ends_no_epoch() -> None:
+@pytest.mark.parametrize("history_seconds", [0.0, 5.0])
+async def test_an_overtaken_reader_is_told_and_begins_with_the_snapshot(
+    history_seconds: float,
+) -> None:
+    scene = Scene(log_bytes=5000)
+    await scene.fence()
+    await scene.writer.publish("quiet now")
+    await scene.live(10)
+    async with (
+        scene.reading(name="steady") as steady,
+        scene.reading(history_seconds=history_seconds) as reading,
+    ):
+        await reading.catches_up()
+        scene.node.disconnect("reader")
+        await scene.live(60)
+        await steady.reads_to(kept(scene.node)[-1])
+        snapshot = await scene.writer.write_snapshot(steady.snapshot())
+        await scene.live(2)
+        scene.node.reconnect("reader")
+        await reading.listening.until(lambda: reading.listening.losses == [Loss.OVERTAKEN])
+        await reading.listening.until(lambda: reading.agrees_with(steady.reader.view))
+        await reading.catches_up()
+        begun_with = None if history_seconds else snapshot.position
+        assert reading.listening.restarts == [None, begun_with]
+        assert reading.epoch_to_end() is None
+        assert reading.reader.view.top("quiet now")[1] == 1
+
+
+async def test_an_overtaken_reader_without_a_snapshot_asks_for_the_epochs_end() -> None:
     scene = Scene(log_bytes=5000)
     await scene.live(10)
     async with scene.reading() as reading:
@@ -455,7 +664,7 @@ async def test_an_overtaken_reader_is_told_and_ends_no_epoch() -> None:
             lambda: reading.reader.view.position == kept(scene.node)[-1].position
         )
         await reading.catches_up()
-        assert reading.epoch_to_end() is None
+        assert reading.epoch_to_end() == scene.writer.view().ledger.epoch
         assert reading.reader.view.ledger.head == scene.writer.view().ledger.head
 
 

@@ -67,19 +67,19 @@ def test_a_snapshots_rows_do_not_move_with_the_channels() -> None:
     assert taken == [("a", Top(0, 1, 10))]
 
 
-def test_what_was_read_from_the_log_itself_is_newer_than_a_snapshot() -> None:
+def test_a_snapshot_takes_the_place_of_all_that_was_known() -> None:
     tops = Tops(REMEMBER_SECONDS)
     tops.advance("a", 0, 7, 50)
-    tops.merge_older([("old", Top(0, 3, 5)), ("a", Top(0, 6, 40))])
-    assert rows(tops) == {"old": (0, 3, 5), "a": (0, 7, 50)}
-
-
-def test_what_a_snapshot_brought_is_forgotten_before_what_was_read() -> None:
-    tops = Tops(REMEMBER_SECONDS)
-    tops.advance("a", 0, 7, 50)
-    tops.merge_older([("old", Top(0, 3, 5))])
+    tops.restore([("old", Top(0, 3, 5)), ("b", Top(0, 6, 40))])
+    assert rows(tops) == {"old": (0, 3, 5), "b": (0, 6, 40)}
     assert tops.forget_idle(5 + REMEMBER_SECONDS + 1) == ["old"]
-    assert rows(tops) == {"a": (0, 7, 50)}
+
+
+def test_a_large_snapshot_is_taken_in_steps() -> None:
+    tops = Tops(REMEMBER_SECONDS)
+    made = [(f"channel {number}", Top(0, number, 5)) for number in range(25_000)]
+    assert [len(tops) for _ in tops.restoring(made)] == [10_000, 20_000, 25_000]
+    assert tops.rows() == made
 
 
 class Writer:
@@ -119,7 +119,7 @@ def test_a_snapshot_anywhere_and_the_rest_of_the_log_give_the_whole(
     started = max(0, snapshot_at - started_before)
     for step, action in enumerate(script):
         if step == snapshot_at:
-            later.merge_older(writer.tops.rows())
+            later.restore(writer.tops.rows())
         is_reading = step >= started
         if isinstance(action, int):
             seconds = writer.pass_time(action)
@@ -130,7 +130,7 @@ def test_a_snapshot_anywhere_and_the_rest_of_the_log_give_the_whole(
             if is_reading:
                 later.advance(*published)
     if len(script) == snapshot_at:
-        later.merge_older(writer.tops.rows())
+        later.restore(writer.tops.rows())
     assert rows(later) == rows(writer.tops)
     ages = [top.last_seconds for _, top in later.rows()]
     assert ages == sorted(ages)

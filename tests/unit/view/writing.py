@@ -1,5 +1,7 @@
 """Writes a partition's log on the embedded node as its owner would, one record at a time."""
 
+from collections.abc import Iterable
+
 from broker.batch import FORMAT_VERSION
 from broker.embedded import EmbeddedBroker
 from broker.follow import record_digest
@@ -97,7 +99,11 @@ class LogWriter:
 
     async def write_snapshot(self, snapshot: Snapshot | None = None) -> Snapshot:
         made = snapshot or self.snapshot()
-        async with self.node.open("writer") as broker:
-            for body in encode_snapshot(f"snapshot {made.position}", made):
-                await broker.tops(MAIN).append(body, entries=0)
+        await self.append_tops(encode_snapshot(f"snapshot {made.position}", made))
         return made
+
+    async def append_tops(self, bodies: Iterable[bytes]) -> None:
+        """Append to the stream of snapshots whatever it is."""
+        async with self.node.open("writer") as broker:
+            for body in bodies:
+                await broker.tops(MAIN).append(body, entries=0)
