@@ -99,6 +99,10 @@ class EmbeddedBroker:
         """What waits in a partition's pool and no intake holds, oldest first."""
         return self._store.partitions[partition].pool.waiting()
 
+    def unsettled(self, partition: Partition) -> int:
+        """How many batches a partition's pool keeps, waiting or held by an intake."""
+        return self._store.partitions[partition].pool.unsettled
+
     def line(self, partition: Partition) -> Sequence[str]:
         """Which processes stand in line for a partition's pool; the first of them is active."""
         return self._store.partitions[partition].pool.line()

@@ -32,6 +32,8 @@ class StoredPool:
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
         self._bytes = 0
+        self.unsettled = 0
+        """How many batches it keeps, waiting or held by an intake."""
         self._ready: deque[WaitingBatch] = deque()
         self._intakes: dict[EmbeddedIntake, None] = {}
 
@@ -45,6 +47,7 @@ class StoredPool:
         if self._bytes + size > self._limit_bytes:
             raise SubmitRefused("the pool is full")
         self._bytes += size
+        self.unsettled += 1
         self._ready.append(batch)
         self.hand_out()
 
@@ -80,6 +83,7 @@ class StoredPool:
     def settled(self, batch: WaitingBatch) -> None:
         """Drop a batch for good."""
         self._bytes -= len(batch.body) + _MESSAGE_BYTES
+        self.unsettled -= 1
         self.hand_out()
 
     def leave_line(self, intake: "EmbeddedIntake") -> None:

@@ -348,3 +348,15 @@ async def test_a_pool_may_change_the_order_of_what_waits() -> None:
         node.reorder_waiting(MAIN, lambda waiting: waiting.reverse())
         async with broker.inbound(MAIN).intake(8) as intake:
             assert [each.body for each in await take(intake, 3)] == [b"3", b"2", b"1"]
+
+
+async def test_a_pool_counts_what_waits_and_what_is_held() -> None:
+    node = EmbeddedBroker({"main": 1})
+    async with node.open() as broker:
+        for body in (b"1", b"2"):
+            await submit(broker, body)
+        async with broker.inbound(MAIN).intake(1) as intake:
+            held = await take(intake, 1)
+            assert node.unsettled(MAIN) == 2
+            await intake.settle(held[0])
+        assert node.unsettled(MAIN) == 1
