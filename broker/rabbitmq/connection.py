@@ -78,8 +78,10 @@ def translating_amqp_errors() -> Iterator[None]:
         raise TopologyProblem(
             f"RabbitMQ says: {text}", "Run 'forebay topology apply' as an administrator"
         ) from error
-    # ChannelInvalidStateError is a RuntimeError; OSError covers TimeoutError, DNS and sockets.
-    except (AMQPError, ChannelInvalidStateError, OSError) as error:
+    # ChannelInvalidStateError is a RuntimeError; OSError covers TimeoutError, DNS and sockets. And
+    # StopAsyncIteration is what the client library's connect raises if the other end closed before
+    # it said anything, as a TCP balancer does whose broker is away.
+    except (AMQPError, ChannelInvalidStateError, StopAsyncIteration, OSError) as error:
         raise BrokerUnavailable(f"{type(error).__name__}: {error}") from error
     except asyncio.CancelledError as error:
         # The client library cancels what waits on a channel that closes. Whoever cancels us
