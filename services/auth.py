@@ -30,6 +30,11 @@ ALGORITHMS: Final = ("HS256", "HS384", "HS512")
 _TYPES: Final = (None, "JWT", "at+jwt")
 
 
+OVERRIDABLE: Final = frozenset(
+    ("presence", "join_leave", "force_push_join_leave", "force_recovery", "force_positioning")
+)
+"""The namespace options that a token's `override` may change for one subscription."""
+
 CLAIM_BYTES_AT_MOST = 4096
 """Of a token's `info` and `data`, as they stand in it. What is in `info` travels with every
 publication of the client, to the worker and to every subscriber."""
@@ -65,7 +70,7 @@ class ServerSubscription:
 
     info: bytes = b""
     data: bytes = b""
-    # force_recovery, force_positioning and the like, where the token overrides the namespace.
+    # Of OVERRIDABLE, what the token changes.
     override: Mapping[str, bool] = field(default_factory=dict)
 
 
@@ -301,7 +306,8 @@ def _expiry(claims: _Claims) -> float | None:
 
 
 def _override(claim: _SubscriptionClaim) -> dict[str, bool]:
-    return {name: flag.value for name, flag in (claim.override or {}).items()}
+    given = (claim.override or {}).items()
+    return {name: flag.value for name, flag in given if name in OVERRIDABLE}
 
 
 def _raw(plain: msgspec.Raw, encoded: str | None, name: str) -> bytes:

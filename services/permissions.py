@@ -15,12 +15,15 @@ Not here: verifying tokens (`auth`), what a refusal is logged with, limits.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 from services.settings import ChannelOptions, Config
 from services.wire.channel import NAMESPACE_BOUNDARY, PRIVATE_PREFIX, Channel
 from services.wire.command import SubscribeRequest
 from services.wire.errors import ErrorCode
+
+_NOTHING: Final[Mapping[str, bool]] = {}
 
 
 class Who(NamedTuple):
@@ -57,6 +60,12 @@ class Permissions:
         if not channel.namespace:
             return self._without_namespace
         return self._namespaces.get(channel.namespace, self._unknown)
+
+    def _overridden(self, channel: Channel, override: Mapping[str, bool]) -> ChannelOptions | None:
+        options = self.options_of(channel)
+        if options is None or not override:
+            return options
+        return options.model_copy(update=dict(override))
 
     def may_subscribe(self, who: Who, channel: Channel) -> ErrorCode | None:
         """Why not, or None."""
@@ -108,25 +117,39 @@ class Permissions:
         is_allowed = self._is_insecure or _may_presence(who, channel, options)
         return None if is_allowed else ErrorCode.PERMISSION_DENIED
 
-    def hears_movements(self, who: Who, channel: Channel, request: SubscribeRequest) -> bool:
+    def hears_movements(
+        self,
+        who: Who,
+        channel: Channel,
+        request: SubscribeRequest,
+        override: Mapping[str, bool] = _NOTHING,
+    ) -> bool:
         """Whether a subscription that may be made is told who joins and who leaves.
 
-        A client's wish counts only where it may ask who is there.
+        A client's wish counts only where it may ask who is there. `override` is what its token
+        changes of the options.
         """
-        options = self.options_of(channel)
+        options = self._overridden(channel, override)
         if options is None or not options.join_leave:
             return False
         subscriber = Who(who.user, is_subscribed=True, has_token=who.has_token)
         may_see = self._is_insecure or _may_presence(subscriber, channel, options)
         return options.force_push_join_leave or (request.join_leave and may_see)
 
-    def tracking(self, who: Who, channel: Channel, request: SubscribeRequest) -> Tracking:
+    def tracking(
+        self,
+        who: Who,
+        channel: Channel,
+        request: SubscribeRequest,
+        override: Mapping[str, bool] = _NOTHING,
+    ) -> Tracking:
         """What a subscription that may be made keeps track of.
 
         A client's wish counts only where the settings allow it, or where it may read the history
-        anyway; recovery implies positioning, and is there only with history.
+        anyway; recovery implies positioning, and is there only with history. `override` is what
+        its token changes of the options.
         """
-        options = self.options_of(channel)
+        options = self._overridden(channel, override)
         if options is None:
             return Tracking(False, False)
         subscriber = Who(who.user, is_subscribed=True, has_token=who.has_token)

@@ -181,6 +181,15 @@ class TokenConfig(_Section):
         return tuple(filter(None, (self.hmac_secret_key, self.hmac_previous_secret_key)))
 
 
+class PersonalChannelConfig(_Section):
+    """`client.subscribe_to_user_personal_channel`: a channel that each user's clients follow."""
+
+    enabled: bool = Field(False, description="put each client into its user's channel, #USER")
+    personal_channel_namespace: str = Field(
+        "", description="the namespace of these channels; empty: without_namespace"
+    )
+
+
 class ClientConfig(_Section):
     """`[client]`: who may connect, and the limits of one session."""
 
@@ -188,6 +197,7 @@ class ClientConfig(_Section):
     subscription_token: TokenConfig | None = Field(
         None, description="for subscription tokens; left out: as `client.token`"
     )
+    subscribe_to_user_personal_channel: PersonalChannelConfig = PersonalChannelConfig()
     allowed_origins: StringList = Field(
         (), description='origins of web pages, "https://example.org"; port * is any port'
     )
@@ -423,6 +433,16 @@ class Config(_Section):
         if problems:
             raise ValidationError.from_exception_data("namespace", problems)
         return namespaces
+
+    @model_validator(mode="after")
+    def _has_namespace_of_personal_channels(self) -> Config:
+        name = self.client.subscribe_to_user_personal_channel.personal_channel_namespace
+        if name and name not in {namespace.name for namespace in self.namespace}:
+            raise ValueError(
+                "client.subscribe_to_user_personal_channel.personal_channel_namespace:"
+                f' there is no namespace "{name}"'
+            )
+        return self
 
     @property
     def longest_history_ttl(self) -> float:

@@ -10,6 +10,7 @@ import math
 import structlog
 
 from services.auth import Identity, TokenExpired, TokenInvalid, verify_connection_token
+from services.front.enrolling import enroll, find_places, reach
 from services.front.session import EndSession, Session
 from services.wire.command import ConnectRequest, RefreshRequest
 from services.wire.errors import Disconnect, ErrorCode, Refusal
@@ -18,15 +19,23 @@ from services.wire.reply import ConnectResult, RefreshResult
 _log = structlog.get_logger(__name__)
 
 
-def connect(session: Session, command_id: int, request: ConnectRequest) -> None:
-    """Begin the session.
+async def connect(session: Session, command_id: int, request: ConnectRequest) -> None:
+    """Begin the session, with the subscriptions that are the server's to make.
 
     Raises:
         EndSession: the client may not come in.
-        Refusal: its token has expired.
+        Refusal: its token has expired, or names a channel that cannot be.
+        ViewNotReady: the log of one of its channels is not caught up.
     """
     identity = identify(session, request.token)
+    places = find_places(session, identity, request)
+    await reach(session, places)
+    if session.is_over:
+        return
+    # From here on in one step; see `following`.
+    enrolled = list(enroll(session, identity.user, places))
     begin(session, identity)
+    session.server_channels = frozenset(identity.channels)
     session.answer(
         command_id,
         ConnectResult(
@@ -34,10 +43,13 @@ def connect(session: Session, command_id: int, request: ConnectRequest) -> None:
             version=session.parts.version,
             expires=identity.expire_at is not None,
             ttl=time_to_live(session, identity.expire_at),
+            subs={channel: result for channel, result, _ in enrolled},
             ping=session.announced_ping_seconds,
             pong=session.announced_ping_seconds > 0,
         ),
     )
+    for _, _, subscription in enrolled:
+        session.join(subscription)
 
 
 def identify(session: Session, token: str) -> Identity:
@@ -68,7 +80,7 @@ def refresh(session: Session, command_id: int, request: RefreshRequest) -> None:
 
     Raises:
         Refusal: there is no token.
-        EndSession: the token is none of this client's.
+        EndSession: the token is none of this client's, or puts it into other channels.
     """
     if not request.token:
         raise Refusal(ErrorCode.BAD_REQUEST.explained("token is missing"))
@@ -78,6 +90,9 @@ def refresh(session: Session, command_id: int, request: RefreshRequest) -> None:
         raise EndSession(Disconnect.CONNECTION_EXPIRED, error.why) from None
     if identity.user != session.user:
         raise EndSession(Disconnect.INVALID_TOKEN, "the refresh token is another user's")
+    if identity.channels.keys() != session.server_channels:
+        # A client that connects again gets the channels of the new token.
+        raise EndSession(Disconnect.INSUFFICIENT_STATE, "the refresh token has other channels")
     session.expire_at(_end_of_grace(session, identity.expire_at))
     session.answer(
         command_id,

@@ -9,8 +9,8 @@ Rules
 Not here: whether somebody may subscribe (`permissions`), what they are sent (`fanout`).
 """
 
-from collections.abc import Collection, Iterable
-from typing import Protocol
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final, Protocol
 
 from services.front.encoding import Encoding
 from services.front.outbox import Outbox
@@ -37,6 +37,9 @@ class Subscriber(Protocol):
         """End the session."""
 
 
+_NOTHING_OVERRIDDEN: Final[Mapping[str, bool]] = {}
+
+
 class Subscription:
     """One session's stay in one channel."""
 
@@ -48,8 +51,10 @@ class Subscription:
         "hears_movements",
         "is_active",
         "is_positioned",
+        "is_server_side",
         "joined_at",
         "outbox",
+        "override",
         "session",
     )
 
@@ -72,6 +77,10 @@ class Subscription:
         """What its token says about the client in this channel."""
         self.hears_movements = False
         """Whether the client is told who joins and who leaves."""
+        self.is_server_side = False
+        """Whether the session has it from its connect on, and the client did not ask for it."""
+        self.override = _NOTHING_OVERRIDDEN
+        """Namespace options that its token changes for this stay alone."""
 
 
 _NOBODY: Collection[Subscription] = frozenset()

@@ -72,7 +72,7 @@ class Movements:
         """Tell that a client follows a channel now. Its subscribe has been answered."""
         if subscription.hears_movements:
             self._listeners.setdefault(subscription.channel, set()).add(subscription)
-        if self._addresses.find(subscription.channel).options.join_leave:
+        if self._is_told(subscription):
             self._note(subscription, is_join=True)
 
     def leave(self, subscription: Subscription) -> None:
@@ -83,8 +83,12 @@ class Movements:
                 listeners.discard(subscription)
                 if not listeners:
                     del self._listeners[subscription.channel]
-        if self._addresses.find(subscription.channel).options.join_leave:
+        if self._is_told(subscription):
             self._note(subscription, is_join=False)
+
+    def _is_told(self, subscription: Subscription) -> bool:
+        options = self._addresses.find(subscription.channel).options
+        return subscription.override.get("join_leave", options.join_leave)
 
     async def run(self) -> None:
         """Serve those who want to know until cancelled. Cancelling: what waits is not told."""

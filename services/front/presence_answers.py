@@ -40,7 +40,7 @@ QUESTIONS_AT_MOST: Final = 1_000
 
 def list_entries(hub: Hub, subject: Subject) -> tuple[Entries, bool]:
     """Tell what is known here about a subject; True beside it if it is more than may be listed."""
-    members = hub.members(subject.channel)
+    members = [m for m in hub.members(subject.channel) if m.override.get("presence", True)]
     entries: Entries = {}
     size_bytes = 0
     for key, value in _clients(members) if subject.topic is Topic.CLIENTS else _users(members):

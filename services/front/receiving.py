@@ -79,7 +79,7 @@ async def _carry_out_all(session: Session, commands: list[Command] | tuple[Comma
 async def _carry_out(session: Session, command: Command) -> None:
     try:
         if session.state is not State.CONNECTED:
-            _carry_out_first(session, command)
+            await _carry_out_first(session, command)
             return
         request = command.request
         if request is None:
@@ -101,7 +101,7 @@ async def _carry_out(session: Session, command: Command) -> None:
         session.disconnect(end.disconnect, end.why)
 
 
-def _carry_out_first(session: Session, command: Command) -> None:
+async def _carry_out_first(session: Session, command: Command) -> None:
     """Carry out the command a session begins with.
 
     Raises:
@@ -111,10 +111,10 @@ def _carry_out_first(session: Session, command: Command) -> None:
     if session.state is not State.CONNECTING or not isinstance(request, ConnectRequest):
         raise EndSession(Disconnect.BAD_REQUEST, "a command before a successful connect")
     try:
-        connect(session, command.id, request)
-    except Refusal as refusal:
+        await connect(session, command.id, request)
+    except (Refusal, ViewNotReady):
         session.state = State.REFUSED
-        session.refuse(command.id, refusal.error)
+        raise
 
 
 def _connect_again(session: Session, command_id: int, request: ConnectRequest) -> None:

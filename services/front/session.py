@@ -89,6 +89,7 @@ class Session:
         "outbox",
         "parts",
         "sender",
+        "server_channels",
         "state",
         "subscriptions",
         "unanswered",
@@ -110,6 +111,8 @@ class Session:
         """The encoded ClientInfo, once it was needed."""
         self.subscriptions: dict[str, Subscription] | None = None
         """By channel; None for none, for many sessions have none yet."""
+        self.server_channels: frozenset[str] = frozenset()
+        """What the server subscribed it to when it connected."""
         self.unanswered = 0
         """Publishes that wait for their outcome."""
         self.due_tick = NEVER
@@ -253,9 +256,15 @@ class Session:
 
     def end_subscription(self, subscription: Subscription, why: Unsubscribed) -> None:
         """Take the client out of a channel and tell it."""
-        if self.subscription(subscription.channel) is subscription:
-            self.part(subscription.channel)
-            self.push(subscription.channel, UnsubscribePush.because(why))
+        if self.subscription(subscription.channel) is not subscription:
+            return
+        if subscription.is_server_side and why is Unsubscribed.INSUFFICIENT_STATE:
+            # An SDK subscribes again only to what it asked for itself; for the rest it connects
+            # again, and recovers then.
+            self.disconnect(Disconnect.INSUFFICIENT_STATE, "a server-side subscription")
+            return
+        self.part(subscription.channel)
+        self.push(subscription.channel, UnsubscribePush.because(why))
 
     # ---- time
 

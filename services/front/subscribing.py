@@ -1,17 +1,13 @@
 """The commands `subscribe`, `unsubscribe` and `sub_refresh`.
 
-A subscribe looks at the view, builds the reply and registers in the hub in one step, without giving
-the event loop a turn in between: what the reply tells of and what is pushed afterwards are one
-sequence, without a gap and without a duplicate, and nothing is buffered or merged.
-
 Rules
-- Nothing is awaited between the answer of `view.follow` and `session.join`.
-- What is sent to recover is bounded by the room in the outbox: a client that would be too slow for
-  it is told that it cannot recover, which it survives; disconnected, it would come back for more.
+- Nothing is awaited between the answer of `view.follow` and `session.join`; see `following`.
 - Permissions are asked anew each time, when a client comes back to recover too.
+
+Not here: what the server subscribes a client to (`enrolling`).
 """
 
-from typing import NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -23,32 +19,19 @@ from services.auth import (
     verify_subscription_token,
 )
 from services.front.connecting import time_to_live
-from services.front.encodings.websocket_json import encode_stored
+from services.front.following import describe, recover
 from services.front.hub import Subscription
 from services.front.session import EndSession, Session
-from services.front.view import ChannelState
-from services.permissions import Tracking, Who
+from services.permissions import Who
 from services.wire.command import (
     SubRefreshRequest,
-    SubscribeFlag,
     SubscribeRequest,
     UnsubscribeRequest,
 )
 from services.wire.errors import Disconnect, ErrorCode, Refusal
-from services.wire.reply import Payload, SubRefreshResult, SubscribeResult, UnsubscribeResult
+from services.wire.reply import SubRefreshResult, UnsubscribeResult
 
-_STREAM_TYPE = 0
-
-
-class _Recovery(NamedTuple):
-    """What a subscribe that asks for what was missed gets."""
-
-    is_recovered: bool
-    publications: list[Payload]
-
-
-_NOT_ASKED = _Recovery(is_recovered=False, publications=[])
-_UNRECOVERED = _NOT_ASKED
+_STREAM_TYPE: Final = 0
 
 
 async def subscribe(session: Session, command_id: int, request: SubscribeRequest) -> None:
@@ -65,28 +48,40 @@ async def subscribe(session: Session, command_id: int, request: SubscribeRequest
     denial = session.parts.permissions.may_subscribe(who, address.channel)
     if denial is not None:
         raise Refusal(denial.error)
-    tracking = session.parts.permissions.tracking(who, address.channel, request)
+    override = grant.override if grant is not None else {}
+    tracking = session.parts.permissions.tracking(who, address.channel, request, override)
     is_recovering = request.recover and tracking.is_recoverable
     position = (request.epoch, request.offset) if is_recovering else ()
     state = await session.parts.view.follow(request.channel, *position)
     if session.is_over:
         return
-    recovery = _recover(session, request, tracking, state)
+    recovery = recover(session, request, tracking, state, session.outbox.room_bytes // 2)
     subscription = Subscription(
         session,
         request.channel,
         session.parts.view.sequence,
         is_positioned=tracking.is_positioned,
     )
+    subscription.override = override
     subscription.hears_movements = session.parts.permissions.hears_movements(
-        who, address.channel, request
+        who, address.channel, request, override
     )
+    expire_at, data = None, b""
     if grant is not None:
-        subscription.chan_info = grant.info
-    session.answer(command_id, _result(session, request, tracking, state, recovery, grant))
+        subscription.chan_info, expire_at, data = grant.info, grant.expire_at, grant.data
+    result = describe(request, tracking, state, recovery)
+    session.answer(
+        command_id,
+        msgspec.structs.replace(
+            result,
+            expires=expire_at is not None,
+            ttl=time_to_live(session, expire_at),
+            data=msgspec.Raw(data) if data else None,
+        ),
+    )
     session.join(subscription)
-    if grant is not None:
-        session.subscription_expires(subscription, _end_of_grace(session, grant.expire_at))
+    if expire_at is not None:
+        session.subscription_expires(subscription, _end_of_grace(session, expire_at))
 
 
 def unsubscribe(session: Session, command_id: int, request: UnsubscribeRequest) -> None:
@@ -165,59 +160,6 @@ def _grant(session: Session, token: str, channel: str) -> SubscriptionGrant:
         raise EndSession(
             Disconnect.INVALID_TOKEN, f"the subscription token's {error.claim} is another one"
         ) from None
-
-
-def _recover(
-    session: Session, request: SubscribeRequest, tracking: Tracking, state: ChannelState
-) -> _Recovery:
-    """What the client missed, if that is known in whole.
-
-    Raises:
-        Refusal: it is not, and the client said that then it does not want to subscribe.
-    """
-    if not (request.recover and tracking.is_recoverable):
-        return _NOT_ASKED
-    parts = session.parts
-    missed = parts.view.recover(
-        request.channel,
-        request.epoch,
-        request.offset,
-        parts.config.client.recovery_max_publication_limit,
-    )
-    room_bytes = session.outbox.room_bytes // 2
-    if missed is not None and sum(p.size_bytes for p in missed) <= room_bytes:
-        parts.measures.recoveries.add("recovered")
-        return _Recovery(True, [msgspec.Raw(encode_stored(p, state.epoch)) for p in missed])
-    parts.measures.recoveries.add("unrecovered" if missed is None else "too_large")
-    if request.flag & SubscribeFlag.REJECT_UNRECOVERED:
-        raise Refusal(ErrorCode.UNRECOVERABLE_POSITION.error)
-    return _UNRECOVERED
-
-
-def _result(
-    session: Session,
-    request: SubscribeRequest,
-    tracking: Tracking,
-    state: ChannelState,
-    recovery: _Recovery,
-    grant: SubscriptionGrant | None,
-) -> SubscribeResult:
-    expire_at = grant.expire_at if grant is not None else None
-    knows_position = tracking.is_positioned or tracking.is_recoverable
-    # An SDK goes on from the position it recovered from with each publication it is given.
-    offset = request.offset if recovery.is_recovered else state.offset
-    return SubscribeResult(
-        expires=expire_at is not None,
-        ttl=time_to_live(session, expire_at),
-        recoverable=tracking.is_recoverable,
-        epoch=state.epoch if knows_position else "",
-        publications=recovery.publications,
-        recovered=recovery.is_recovered,
-        offset=offset if knows_position else 0,
-        positioned=tracking.is_positioned,
-        data=msgspec.Raw(grant.data) if grant is not None and grant.data else None,
-        was_recovering=request.recover and tracking.is_recoverable,
-    )
 
 
 def _end_of_grace(session: Session, expire_at: float | None) -> float:

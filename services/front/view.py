@@ -245,8 +245,16 @@ class FrontView:
         state = partition.state(channel)
         if epoch == state.epoch and offset > state.offset:
             await partition.reach(channel, offset)
-            state = self._at(channel).state(channel)
+            state = self.state(channel)
         return state
+
+    def state(self, channel: str) -> ChannelState:
+        """Give a channel's top as this front knows it now.
+
+        Raises:
+            ViewNotReady: the partition's log is not caught up.
+        """
+        return self._at(channel).state(channel)
 
     def recover(
         self, channel: str, epoch: str, offset: int, at_most: int

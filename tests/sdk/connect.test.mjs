@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   connectedClient,
+  droppable,
   follow,
   freshChannel,
   fronts,
@@ -73,4 +74,47 @@ test('a client that disconnects is told so and nothing else', async (t) => {
   client.disconnect();
 
   assert.equal((await disconnected).code, 0);
+});
+
+test("a token's channels are followed without being asked for, and recovered", async (t) => {
+  const channel = freshChannel();
+  const token = makeToken({ sub: '42', exp: inSeconds(60), channels: [channel] });
+  const { websocket, drop } = droppable();
+  // Away for long enough to miss something.
+  const client = makeClient(t, fronts[0], { token, websocket, minReconnectDelay: 1000 });
+  const received = [];
+  client.on('publication', (context) => received.push([context.channel, context.data.n]));
+  const subscribed = nextEvent(client, 'subscribed');
+  client.connect();
+  assert.equal((await subscribed).channel, channel);
+
+  const other = await connectedClient(t, fronts[1]);
+  const first = nextEvent(client, 'publication');
+  await other.publish(channel, { n: 1 });
+  await first;
+  const away = nextEvent(client, 'connecting');
+  drop();
+  await away;
+  const back = nextEvent(client, 'subscribed');
+  await other.publish(channel, { n: 2 });
+  await other.publish(channel, { n: 3 });
+
+  assert.equal((await back).recovered, true);
+  while (received.length < 3) {
+    await nextEvent(client, 'publication');
+  }
+  assert.deepEqual(received, [1, 2, 3].map((n) => [channel, n]));
+});
+
+test('a refresh with other channels has the client connect again, into them', async (t) => {
+  const [first, second] = [freshChannel(), freshChannel()];
+  const client = makeClient(t, fronts[0], {
+    token: makeToken({ sub: '42', exp: inSeconds(2), channels: [first] }),
+    getToken: async () => makeToken({ sub: '42', exp: inSeconds(60), channels: [second] }),
+  });
+  const subscribed = nextEvent(client, 'subscribed');
+  client.connect();
+  assert.equal((await subscribed).channel, first);
+
+  assert.equal((await nextEvent(client, 'subscribed')).channel, second);
 });

@@ -119,4 +119,49 @@ VECTORS = (
         "a refresh for another user ends the session", turn(_refresh(tokens.BOB)), close=3500
     ),
     _as_alice("a forged refresh ends the session", turn(_refresh(tokens.FORGED)), close=3500),
+    ask_unconnected(
+        "a token's channels are told with the connect reply",
+        _connect(tokens.token("alice", channels=["plain:one", "told"])),
+        {
+            "id": 1,
+            "connect": {
+                "subs": {
+                    "plain:one": {"recoverable": ABSENT, "epoch": ABSENT},
+                    "told": {"recoverable": True, "positioned": True, "epoch": ANY},
+                }
+            },
+        },
+    ),
+    ask_unconnected(
+        "a token's subs bring data",
+        _connect(tokens.token("alice", subs={"plain:one": {"data": {"a": 1}}})),
+        {"id": 1, "connect": {"subs": {"plain:one": {"data": {"a": 1}}}}},
+    ),
+    ask_unconnected(
+        "a token that puts its client into a channel of no namespace is error 102",
+        _connect(tokens.token("alice", channels=["nowhere:x"])),
+        error(1, 102),
+    ),
+    ask_unconnected(
+        "a token with an illegal channel is error 107",
+        _connect(tokens.token("alice", channels=[""])),
+        error(1, 107),
+    ),
+    ask_unconnected(
+        "a token with more channels than a session may have ends it",
+        _connect(tokens.token("alice", channels=[f"plain:{n}" for n in range(5)])),
+        close=3505,
+    ),
+    Vector(
+        "a channel that the token brought cannot be subscribed to again",
+        (turn('{"id":2,"subscribe":{"channel":"plain:one"}}', error(2, 105)),),
+        None,
+        {"token": tokens.token("alice", channels=["plain:one"])},
+    ),
+    Vector(
+        "a refresh with other channels has the client connect again",
+        (turn(_refresh(tokens.token("alice", channels=["plain:two"]))),),
+        3010,
+        {"token": tokens.token("alice", channels=["plain:one"])},
+    ),
 )

@@ -1,0 +1,129 @@
+"""Server-side subscriptions: what a client follows from its connect on, without asking.
+
+They come from its token (`subs`, and `channels` for short) and from the settings: a user's personal
+channel. The connect request tells the positions of those that the client had before, and
+the reply what was missed.
+
+Rules
+- They need no permission but the token, and are part of the session's limit of channels.
+- All of them are looked up and registered in one step; see `following`.
+- A client that has lost one of them connects again (3010): an SDK does not subscribe to it by
+  itself.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final, NamedTuple
+
+import msgspec
+
+from services.auth import Identity, ServerSubscription
+from services.front.addresses import Address
+from services.front.following import describe, recover
+from services.front.hub import Subscription
+from services.front.session import EndSession, Session
+from services.permissions import Tracking, Who
+from services.wire.channel import NAMESPACE_BOUNDARY, USER_BOUNDARY
+from services.wire.command import ConnectRequest, SubscribeRequest
+from services.wire.errors import Disconnect
+from services.wire.reply import SubscribeResult
+
+_PLAIN: Final = ServerSubscription()
+
+
+class Place(NamedTuple):
+    """A channel that a client is put into."""
+
+    address: Address
+    granted: ServerSubscription
+    request: SubscribeRequest
+    """What the client says of the position it had."""
+    tracking: Tracking
+
+
+def find_places(session: Session, identity: Identity, request: ConnectRequest) -> list[Place]:
+    """Say where a client belongs, before it is let in.
+
+    Raises:
+        Refusal: a channel's name is illegal, or its namespace unknown.
+        EndSession: there are more than a session may have.
+    """
+    channels = _channels(session, identity)
+    if len(channels) > session.parts.config.client.channel_limit:
+        raise EndSession(Disconnect.CHANNEL_LIMIT, "its token has more than client.channel_limit")
+    return [
+        _place(session, identity.user, channel, granted, request)
+        for channel, granted in channels.items()
+    ]
+
+
+def _channels(session: Session, identity: Identity) -> Mapping[str, ServerSubscription]:
+    personal = session.parts.config.client.subscribe_to_user_personal_channel
+    if not personal.enabled or not identity.user:
+        return identity.channels
+    namespace = personal.personal_channel_namespace
+    prefix = f"{namespace}{NAMESPACE_BOUNDARY}" if namespace else ""
+    return {f"{prefix}{USER_BOUNDARY}{identity.user}": _PLAIN} | dict(identity.channels)
+
+
+def _place(
+    session: Session,
+    user: str,
+    channel: str,
+    granted: ServerSubscription,
+    request: ConnectRequest,
+) -> Place:
+    address = session.parts.addresses.find(channel)
+    known = request.subs.get(channel)
+    # Nothing else that a client says of a server-side subscription counts.
+    asked = SubscribeRequest(channel)
+    if known is not None:
+        asked = SubscribeRequest(
+            channel, recover=known.recover, offset=known.offset, epoch=known.epoch
+        )
+    tracking = session.parts.permissions.tracking(
+        Who(user, has_token=True), address.channel, asked, granted.override
+    )
+    return Place(address, granted, asked, tracking)
+
+
+async def reach(session: Session, places: list[Place]) -> None:
+    """Wait, not for long, until this front has read as far as the client has.
+
+    Raises:
+        ViewNotReady: a partition's log is not caught up.
+    """
+    for place in places:
+        request = place.request
+        is_recovering = request.recover and place.tracking.is_recoverable
+        position = (request.epoch, request.offset) if is_recovering else ()
+        await session.parts.view.follow(request.channel, *position)
+
+
+def enroll(
+    session: Session, user: str, places: list[Place]
+) -> Iterator[tuple[str, SubscribeResult, Subscription]]:
+    """Say what the client is told of each channel, with the subscription to join then.
+
+    Raises:
+        ViewNotReady: a partition's log is not caught up.
+    """
+    parts = session.parts
+    room_bytes = session.outbox.room_bytes // 2
+    for address, granted, request, tracking in places:
+        channel = request.channel
+        state = parts.view.state(channel)
+        recovery = recover(session, request, tracking, state, room_bytes)
+        room_bytes -= recovery.size_bytes
+        subscription = Subscription(
+            session, channel, parts.view.sequence, is_positioned=tracking.is_positioned
+        )
+        subscription.is_server_side = True
+        subscription.chan_info = granted.info
+        subscription.override = granted.override
+        subscription.hears_movements = parts.permissions.hears_movements(
+            Who(user, has_token=True), address.channel, request, granted.override
+        )
+        result = describe(request, tracking, state, recovery)
+        if granted.data:
+            result = msgspec.structs.replace(result, data=msgspec.Raw(granted.data))
+        yield channel, result, subscription

@@ -1,0 +1,84 @@
+"""What a client gets that begins to follow a channel: where it is, and what was missed of it.
+
+It is looked up, told and registered in the hub in one step, without giving the event loop a turn in
+between: what a reply tells of and what is pushed afterwards are one sequence, without a gap and
+without a duplicate, and nothing is buffered or merged.
+
+Rules
+- What is sent to recover is bounded by the room in the outbox: a client that would be too slow for
+  it is told that it cannot recover, which it survives; disconnected, it would come back for more.
+"""
+
+from typing import NamedTuple
+
+import msgspec
+
+from services.front.encodings.websocket_json import encode_stored
+from services.front.session import Session
+from services.front.view import ChannelState
+from services.permissions import Tracking
+from services.wire.command import SubscribeFlag, SubscribeRequest
+from services.wire.errors import ErrorCode, Refusal
+from services.wire.reply import Payload, SubscribeResult
+
+
+class Recovery(NamedTuple):
+    """What a subscribe that asks for what was missed gets."""
+
+    is_recovered: bool
+    publications: list[Payload]
+    size_bytes: int = 0
+
+
+_NOT_ASKED = Recovery(is_recovered=False, publications=[])
+_UNRECOVERED = _NOT_ASKED
+
+
+def recover(
+    session: Session,
+    request: SubscribeRequest,
+    tracking: Tracking,
+    state: ChannelState,
+    room_bytes: int,
+) -> Recovery:
+    """What the client missed, if that is known in whole and is no more than `room_bytes`.
+
+    Raises:
+        Refusal: it is not, and the client said that then it does not want to subscribe.
+    """
+    if not (request.recover and tracking.is_recoverable):
+        return _NOT_ASKED
+    parts = session.parts
+    missed = parts.view.recover(
+        request.channel,
+        request.epoch,
+        request.offset,
+        parts.config.client.recovery_max_publication_limit,
+    )
+    size_bytes = sum(p.size_bytes for p in missed or ())
+    if missed is not None and size_bytes <= room_bytes:
+        parts.measures.recoveries.add("recovered")
+        encoded = [msgspec.Raw(encode_stored(p, state.epoch)) for p in missed]
+        return Recovery(True, encoded, size_bytes)
+    parts.measures.recoveries.add("unrecovered" if missed is None else "too_large")
+    if request.flag & SubscribeFlag.REJECT_UNRECOVERED:
+        raise Refusal(ErrorCode.UNRECOVERABLE_POSITION.error)
+    return _UNRECOVERED
+
+
+def describe(
+    request: SubscribeRequest, tracking: Tracking, state: ChannelState, recovery: Recovery
+) -> SubscribeResult:
+    """What the client is told of the subscription, but for what a token says of it."""
+    knows_position = tracking.is_positioned or tracking.is_recoverable
+    # An SDK goes on from the position it recovered from with each publication it is given.
+    offset = request.offset if recovery.is_recovered else state.offset
+    return SubscribeResult(
+        recoverable=tracking.is_recoverable,
+        epoch=state.epoch if knows_position else "",
+        publications=recovery.publications,
+        recovered=recovery.is_recovered,
+        offset=offset if knows_position else 0,
+        positioned=tracking.is_positioned,
+        was_recovering=request.recover and tracking.is_recoverable,
+    )
