@@ -9,12 +9,13 @@ from aiormq.exceptions import (
     ChannelNotFoundEntity,
     DeliveryError,
 )
+from pamqp.commands import Basic
 
 from broker.errors import BrokerUnavailable, SubmitRefused, TopologyProblem
 from broker.rabbitmq.connection import translating_amqp_errors
 
 MEANINGS: list[tuple[BaseException, type[Exception]]] = [
-    (DeliveryError(None, None), SubmitRefused),
+    (DeliveryError(None, Basic.Nack(1)), SubmitRefused),
     (ChannelNotFoundEntity("no queue"), TopologyProblem),
     (ChannelNotFoundEntity("home node is down or inaccessible"), BrokerUnavailable),
     (AMQPConnectionError("closed"), BrokerUnavailable),
@@ -26,7 +27,7 @@ MEANINGS: list[tuple[BaseException, type[Exception]]] = [
 ]
 
 
-@pytest.mark.parametrize(("error", "meaning"), MEANINGS, ids=lambda each: repr(each)[:40])
+@pytest.mark.parametrize(("error", "meaning"), MEANINGS)
 async def test_an_error_of_the_client_library_means_one_of_ours(
     error: BaseException, meaning: type[Exception]
 ) -> None:
