@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import sys
 import tempfile
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -32,15 +33,26 @@ def say(line: str) -> None:
 
 
 async def run_seeds(rabbit: Rabbit, tally: Tally, seeds: range, directory: Path) -> None:
-    """Run the schedules of these seeds, one after the other, in one arena."""
-    async with open_arena(directory, rabbit) as arena:
-        for seed in seeds:
-            kept = directory / f"{tally.deck.text}-{seed}"
-            result = await run_schedule(arena, draw(tally.deck, seed), kept)
-            tally.results.append(result)
-            say(line_of(result))
-            if not result.is_clean:
-                say(f"    kept in {kept}")
+    """Run the schedules of these seeds, one after the other.
+
+    In one arena, until something is found: what comes next is to be found in a whole one.
+    """
+    waiting = deque(seeds)
+    while waiting:
+        place = directory / f"from-{waiting[0]}"
+        place.mkdir(parents=True)
+        await rabbit.start()
+        async with open_arena(place, rabbit) as arena:
+            is_whole = True
+            while waiting and is_whole:
+                seed = waiting.popleft()
+                kept = place / f"{tally.deck.text}-{seed}"
+                result = await run_schedule(arena, draw(tally.deck, seed), kept)
+                tally.results.append(result)
+                say(line_of(result))
+                is_whole = result.is_clean
+                if not is_whole:
+                    say(f"    kept in {kept}")
 
 
 @asynccontextmanager
@@ -84,11 +96,9 @@ async def run(deck: Deck, seeds: range, broker: str, directory: Path) -> Tally:
     tally = Tally(deck, f"{deck.text} on {broker}: seeds {seeds.start} to {seeds.stop - 1}")
     for start in range(seeds.start, seeds.stop, SCHEDULES_AN_ARENA):
         part = range(start, min(start + SCHEDULES_AN_ARENA, seeds.stop))
-        place = directory / f"from-{start}"
-        place.mkdir(parents=True)
         with tempfile.TemporaryDirectory(prefix="forebay-faults-") as data:
             async with BROKERS[broker](Path(data)) as rabbit:
-                await run_seeds(rabbit, tally, part, place)
+                await run_seeds(rabbit, tally, part, directory)
     return tally
 
 
