@@ -1,8 +1,9 @@
 """The WebSocket endpoint over real sockets: handshakes, close codes, limits, shutdown."""
 
 import asyncio
+import gc
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -10,6 +11,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 import websockets
+from aiohttp import web
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin
@@ -225,6 +227,35 @@ async def test_a_connection_cut_off_leaves_no_session(front: Front) -> None:
         while report["sessions"]:
             report = json.loads((await front.get("/health"))[1])
     assert report["channels"] == 0
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """Leave it to the last reference to free things."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.parametrize("end", ["cut", "close", "disconnect"])
+@pytest.mark.usefixtures("no_collector")
+async def test_a_connection_that_ended_leaves_nothing_to_the_collector(
+    front: Front, end: str
+) -> None:
+    async with front.connect() as connection:
+        await connection.send('{"id":1,"connect":{}}\n{"id":2,"subscribe":{"channel":"a"}}')
+        await read(connection, 2)
+        if end == "cut":
+            connection.transport.abort()
+        elif end == "close":
+            await connection.close()
+        else:
+            await connection.send("nonsense")
+            await close_of(connection)
+    async with asyncio.timeout(5):
+        while any(isinstance(each, web.WebSocketResponse) for each in gc.get_objects()):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 async def test_health_tells_what_there_is_to_know(front: Front) -> None:
