@@ -20,7 +20,8 @@ from tests.faults.schedule import Schedule
 from tests.faults.striking.striker import Striker, Struck
 from tests.system.connection import UnexpectedReply
 
-LOAD_SECONDS = 5.0
+LOAD_SECONDS = 4.0
+AFTERWARDS_SECONDS = 1.5
 FOLLOW_SECONDS = 15.0
 STRIKES_SECONDS = 90.0
 PUBLISHED_SECONDS = 30.0
@@ -97,6 +98,8 @@ async def _strike_and_heal(
         tasks.create_task(asyncio.sleep(LOAD_SECONDS))
     struck = [task.result() for task in striking]
     heal(arena)
+    # What goes wrong often does when all goes on.
+    await asyncio.sleep(AFTERWARDS_SECONDS)
     load.stop_publishing()
     try:
         await load.until_published(PUBLISHED_SECONDS)

@@ -16,6 +16,7 @@ LONG_FROZEN_SECONDS = 15.0
 ALARM_SECONDS = 3.0
 # As the configuration shared by all nodes has it.
 DISK_LIMIT = "200MB"
+MORE_THAN_ANY_DISK = "100000GB"
 MEMORY_WATERMARK = "0.4"
 POLICY_SECONDS = 1.5
 
@@ -82,7 +83,7 @@ async def raise_memory_alarm(scene: Scene) -> None:
 async def raise_disk_alarm(scene: Scene) -> None:
     """Let the node think that its disk is nearly full."""
     try:
-        await scene.arena.rabbit.ctl("set_disk_free_limit", "100TB")
+        await scene.arena.rabbit.ctl("set_disk_free_limit", MORE_THAN_ANY_DISK)
         await asyncio.sleep(ALARM_SECONDS)
     finally:
         await scene.arena.rabbit.ctl("set_disk_free_limit", DISK_LIMIT)

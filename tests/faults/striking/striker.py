@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 
+from broker.local.node import ControlFailed
 from tests.faults.arena import Arena, Member
 from tests.faults.load import Load
 from tests.faults.proxy.moment import Moment
@@ -78,7 +79,7 @@ class Striker:
         scene.member.is_struck = not is_broker
         try:
             await self._do(strike.cell.fault, scene)
-        except (Tolerated, NotEnded) as complaint:
+        except (Tolerated, NotEnded, ControlFailed) as complaint:
             return Struck(strike, scene.member.name, f"{strike.cell}: {complaint}")
         except ConnectionLost:  # what a hostile client asked was not answered: asked of nobody
             return Struck(strike, "")
