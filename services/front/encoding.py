@@ -1,4 +1,4 @@
-"""How a kind of client is told of publications: what fan-out and sessions need to know of it.
+"""How a kind of client is told of things: what fan-out and sessions need to know of it.
 
 A publication is encoded once for each encoding that is present among a channel's subscribers, and
 all who share it are given the same bytes.
@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
 from services.view.history import Publication
-from services.wire.reply import Push
+from services.wire.errors import Error
+from services.wire.reply import Payload, Push, Result
 
 # Larger pieces would only make a client parse for longer before it sees the first publication.
 FRAME_BYTES_AT_MOST: Final = 64 * 1024
@@ -46,7 +47,7 @@ class Frame(NamedTuple):
 
 
 class Encoding(Protocol):
-    """A kind of client's language. Nothing here waits."""
+    """How a kind of client is told of what was not asked for. Nothing here waits."""
 
     def encode(
         self, channel: str, publications: Sequence[Publication], sequence: int, epoch: str
@@ -58,3 +59,20 @@ class Encoding(Protocol):
 
     def encode_push(self, channel: str, push: Push) -> bytes:
         """Anything else that is sent unasked; empty if this kind of client is not told of it."""
+
+
+class Language(Encoding, Protocol):
+    """All that a kind of client is told in. Where it has no word for something, that is empty."""
+
+    @property
+    def ping(self) -> bytes:
+        """The protocol's own ping."""
+
+    def encode_reply(self, command_id: int, result: Result) -> bytes:
+        """The answer to a command."""
+
+    def encode_error(self, command_id: int, error: Error) -> bytes:
+        """The answer that refuses a command."""
+
+    def encode_stored(self, publication: Publication, epoch: str) -> Payload:
+        """A publication as it stands in a result: of a history, or of what was missed."""

@@ -11,9 +11,6 @@ Rules
 
 from typing import NamedTuple
 
-import msgspec
-
-from services.front.encodings.websocket_json import encode_stored
 from services.front.session import Session
 from services.front.view import ChannelState
 from services.permissions import Tracking
@@ -58,7 +55,7 @@ def recover(
     size_bytes = sum(p.size_bytes for p in missed or ())
     if missed is not None and size_bytes <= room_bytes:
         parts.measures.recoveries.add("recovered")
-        encoded = [msgspec.Raw(encode_stored(p, state.epoch)) for p in missed]
+        encoded = [session.encoding.encode_stored(p, state.epoch) for p in missed]
         return Recovery(True, encoded, size_bytes)
     parts.measures.recoveries.add("unrecovered" if missed is None else "too_large")
     if request.flag & SubscribeFlag.REJECT_UNRECOVERED:

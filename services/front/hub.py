@@ -23,9 +23,12 @@ class Subscriber(Protocol):
     id: str
     user: str
     outbox: Outbox
-    encoding: Encoding
     sender: bytes | None
     """By what its publications are told from others'; None while it has made none."""
+
+    @property
+    def encoding(self) -> Encoding:
+        """How it is told of publications."""
 
     def info(self, chan_info: bytes) -> bytes:
         """Give the client as others see it in a channel: an encoded ClientInfo."""

@@ -21,7 +21,6 @@ from services.front.session import Session, State
 from services.permissions import Who
 from services.wire.command import PublishRequest
 from services.wire.errors import Error, ErrorCode, Refusal
-from services.wire.json_codec import encode_reply
 from services.wire.payload import one_line
 from services.wire.reply import MessagePush, PublishResult
 
@@ -51,7 +50,7 @@ class _Replies:
 
     def published(self, session: Session, channel: str, asked: int) -> None:
         """See `Answers.published`."""
-        session.say(encode_reply(asked, _PUBLISHED))
+        session.answer(asked, _PUBLISHED)
 
     def refused(self, session: Session, channel: str, asked: int, error: Error) -> None:
         """See `Answers.refused`."""

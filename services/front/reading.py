@@ -1,8 +1,5 @@
 """The command `history`: what a channel keeps, and where it stands."""
 
-import msgspec
-
-from services.front.encodings.websocket_json import encode_stored
 from services.front.session import Session
 from services.front.view import ChannelState
 from services.permissions import Who
@@ -35,7 +32,7 @@ async def history(session: Session, command_id: int, request: HistoryRequest) ->
     if since is not None and since.epoch and since.epoch != state.epoch:
         raise Refusal(ErrorCode.UNRECOVERABLE_POSITION.error)
     publications = _fitting(session, _asked_for(session, request, state))
-    encoded = [msgspec.Raw(encode_stored(p, state.epoch)) for p in publications]
+    encoded = [session.encoding.encode_stored(p, state.epoch) for p in publications]
     session.answer(command_id, HistoryResult(encoded, state.epoch, state.offset))
 
 

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 import structlog
 
-from services.front.encoding import Encoding
+from services.front.encoding import Language
 from services.front.encodings.websocket_json import WEBSOCKET_JSON
 from services.front.hub import Subscription
 from services.front.outbox import Outbox
 from services.front.timers import NEVER
-from services.front.transports.frames import frame_ping, frame_text
+from services.front.transports.frames import frame_ping
 from services.wire.errors import Disconnect, Error, Unsubscribed
-from services.wire.json_codec import PING, encode_client_info, encode_error, encode_reply
+from services.wire.json_codec import encode_client_info
 from services.wire.reply import ClientInfo, Push, Result, UnsubscribePush
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-_PING = frame_text(PING)
 _PING_FRAME = frame_ping()
 
 
@@ -97,7 +96,7 @@ class Session:
     )
 
     def __init__(
-        self, parts: "Parts", line: Line, outbox: Outbox, encoding: Encoding = WEBSOCKET_JSON
+        self, parts: "Parts", line: Line, outbox: Outbox, encoding: Language = WEBSOCKET_JSON
     ) -> None:
         self.parts = parts
         self.outbox = outbox
@@ -143,26 +142,23 @@ class Session:
 
     # ---- what is said to the client
 
-    def say(self, line: bytes) -> None:
-        """Send a reply or push, or find that the client is too slow."""
-        self._offer(frame_text(line))
-
     def answer(self, command_id: int, result: Result) -> None:
         """Answer a command."""
-        self.say(encode_reply(command_id, result))
+        self.say(self.encoding.encode_reply(command_id, result))
 
     def refuse(self, command_id: int, error: Error) -> None:
         """Answer a command with an error."""
         self.parts.measures.refusals.add(error.code)
-        self.say(encode_error(command_id, error))
+        self.say(self.encoding.encode_error(command_id, error))
 
     def push(self, channel: str, push: Push) -> None:
         """Tell something that was not asked for."""
-        frame = self.encoding.encode_push(channel, push)
-        if frame:
-            self._offer(frame)
+        self.say(self.encoding.encode_push(channel, push))
 
-    def _offer(self, frame: bytes) -> None:
+    def say(self, frame: bytes) -> None:
+        """Send what the session's encoding made, or find that the client is too slow."""
+        if not frame:
+            return
         if not self.outbox.offer(frame) and self.state is not State.CLOSED:
             self.disconnect(Disconnect.SLOW)
 
@@ -304,8 +300,7 @@ class Session:
         client = self.parts.config.client
         self._ping_seconds = now_seconds + client.ping_interval
         self._pong_seconds = now_seconds + client.pong_timeout
-        if not self.outbox.offer(_PING_FRAME if self._line.pings_by_frame else _PING):
-            self.disconnect(Disconnect.SLOW)
+        self.say(_PING_FRAME if self._line.pings_by_frame else self.encoding.ping)
 
     def _end_expired(self, now_seconds: float) -> None:
         expiring = [s for s in (self.subscriptions or {}).values() if s.expires_seconds]

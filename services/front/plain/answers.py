@@ -4,11 +4,16 @@ Rules: an error is a line `error CODE: WORDS`, with the codes of the client prot
 lives.
 """
 
+from typing import Final
+
 from services.front.plain.encoding import name_of
 from services.front.session import Session, State
+from services.front.transports.frames import frame_text
 from services.settings import PlainConfig
 from services.template import Template
 from services.wire.errors import Error
+
+NO_COMMAND: Final = 0
 
 
 class PlainAnswers:
@@ -28,29 +33,22 @@ class PlainAnswers:
 
     def refused(self, session: Session, channel: str, asked: str, error: Error) -> None:
         """See `Answers.refused`."""
-        session.parts.measures.refusals.add(error.code)
-        tell_error(session, error)
+        session.refuse(NO_COMMAND, error)
 
     def refused_late(self, session: Session, channel: str, error: Error) -> None:
         """See `Answers.refused_late`."""
         if session.state is State.CONNECTED:
-            tell_error(session, error)
+            session.say(session.encoding.encode_error(NO_COMMAND, error))
 
     def _tell(self, session: Session, template: Template, channel: str, text: str) -> None:
         if not template.is_empty:
-            session.say(
-                template.render(
-                    {
-                        "name": name_of(session.user, session.id),
-                        "user": session.user,
-                        "client": session.id,
-                        "channel": channel,
-                        "text": text,
-                    }
-                )
+            sentence = template.render(
+                {
+                    "name": name_of(session.user, session.id),
+                    "user": session.user,
+                    "client": session.id,
+                    "channel": channel,
+                    "text": text,
+                }
             )
-
-
-def tell_error(session: Session, error: Error) -> None:
-    """Tell what went wrong in one line."""
-    session.say(f"error {error.code}: {error.message}".encode())
+            session.say(frame_text(sentence))

@@ -15,9 +15,9 @@ from typing import Final
 import orjson
 
 from services.front.connecting import begin, identify
-from services.front.encoding import Encoding
+from services.front.encoding import Language
 from services.front.hub import Subscription
-from services.front.plain.answers import PlainAnswers, tell_error
+from services.front.plain.answers import NO_COMMAND, PlainAnswers
 from services.front.publishing import admit, offer
 from services.front.session import EndSession, Session
 from services.front.view import ViewNotReady
@@ -37,7 +37,7 @@ class PlainConversation:
 
     subprotocols = ()
 
-    def __init__(self, encoding: Encoding, answers: PlainAnswers, channel: str, token: str) -> None:
+    def __init__(self, encoding: Language, answers: PlainAnswers, channel: str, token: str) -> None:
         self.encoding = encoding
         self._answers = answers
         self._channel = channel
@@ -89,6 +89,5 @@ class PlainConversation:
 
 def _turn_away(session: Session, refusal: Refusal) -> None:
     error = refusal.error
-    session.parts.measures.refusals.add(error.code)
-    tell_error(session, error)
+    session.refuse(NO_COMMAND, error)
     session.disconnect(_ENDS.get(error.code, Disconnect.BAD_REQUEST), error.message)

@@ -15,7 +15,8 @@ from services.front.encoding import FRAME_BYTES_AT_MOST, Frame, Piece
 from services.front.transports.frames import frame_text
 from services.template import Template
 from services.view.history import Publication
-from services.wire.reply import Push, UnsubscribePush
+from services.wire.errors import Error
+from services.wire.reply import Payload, Push, Result, UnsubscribePush
 
 # As much of a client's id as tells people apart.
 _NAME_CHARACTERS: Final = 8
@@ -36,7 +37,7 @@ _decode_author = msgspec.json.Decoder(_Author | None).decode
 
 
 class PlainText:
-    """See `Encoding`."""
+    """See `Language`."""
 
     def __init__(self, relay: Template) -> None:
         self._relay = relay
@@ -65,6 +66,21 @@ class PlainText:
         if not isinstance(push, UnsubscribePush):
             return b""
         return frame_text(b"unsubscribed (%d): %b" % (push.code, push.reason.encode()))
+
+    ping = b""
+    """See `Language.ping`: plain clients are pinged by the WebSocket's own frames."""
+
+    def encode_reply(self, command_id: int, result: Result) -> bytes:
+        """See `Language.encode_reply`; a plain client knows no commands."""
+        return b""
+
+    def encode_error(self, command_id: int, error: Error) -> bytes:
+        """See `Language.encode_error`."""
+        return frame_text(f"error {error.code}: {error.message}".encode())
+
+    def encode_stored(self, publication: Publication, epoch: str) -> Payload:
+        """See `Language.encode_stored`."""
+        return Payload(publication.data)
 
     def _sentence(self, channel: str, publication: Publication) -> bytes:
         author = _author(publication.sender)

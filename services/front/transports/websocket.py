@@ -18,7 +18,7 @@ import structlog
 from aiohttp import WSMsgType, web
 from aiohttp.http import WSMessageNoDecodeText
 
-from services.front.encoding import Encoding
+from services.front.encoding import Language
 from services.front.encodings.websocket_json import WEBSOCKET_JSON
 from services.front.outbox import Outbox
 from services.front.parts import Parts
@@ -82,7 +82,7 @@ class Conversation(Protocol):
     """What is spoken over a connection."""
 
     @property
-    def encoding(self) -> Encoding:
+    def encoding(self) -> Language:
         """How the session's publications are told."""
 
     @property
