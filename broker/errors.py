@@ -13,6 +13,10 @@ class BrokerUnavailable(BrokerError):
     """The connection is away or was lost; what was under way may or may not have happened."""
 
 
+class NeverSubmitted(BrokerUnavailable):
+    """There was no way to the broker: what was to be sent certainly did not leave this process."""
+
+
 class StreamEmpty(BrokerUnavailable):
     """A stream gives no record although the broker answers; topology begins each with one."""
 

@@ -136,6 +136,7 @@ class Inbound(Protocol):
 
         Raises:
             SubmitRefused: the pool is full or missing: it certainly does not have the batch.
+            NeverSubmitted: nor does it, for want of a connection.
             BrokerUnavailable: it may or may not have the batch.
 
         Cancelling: it may or may not have the batch.
@@ -204,6 +205,13 @@ class Broker(Protocol):
     @property
     def is_connected(self) -> bool:
         """Whether publishing has a connection at this moment."""
+
+    @property
+    def publishing(self) -> Publishing:
+        """Whether what is published now is likely to be confirmed soon, whichever queue it is for.
+
+        Known within a second, also to a process that publishes nothing.
+        """
 
     def inbound(self, partition: Partition) -> Inbound:
         """The partition's pool."""

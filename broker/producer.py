@@ -12,6 +12,8 @@ Rules:
   smaller, and a batch costs the broker the same whatever is in it. One that has been unconfirmed
   for `PATIENCE_SECONDS` stops counting, so that one slow queue does not hold up the others.
 - What waits is bounded by bytes and by age, and refused beyond either.
+- While the broker holds publishers back no batch is made: what has not left this process can be
+  refused, and what has cannot.
 
 Not here: what an entry means, and what a client is told (`services.front.publishing`).
 """
@@ -25,7 +27,7 @@ from enum import Enum
 from typing import Protocol
 
 from broker.batch import Entry, encode_batch
-from broker.errors import BrokerUnavailable, SubmitRefused
+from broker.errors import BrokerUnavailable, NeverSubmitted, SubmitRefused
 from broker.interface import Broker, Publishing
 from broker.overdue import Overdue
 from broker.partition import Partition
@@ -45,6 +47,8 @@ WAITING_SECONDS_AT_MOST = 0.75
 """Older ones are refused, so that a publisher hears within a second that the pool is shut."""
 UNCONFIRMED_SECONDS = 0.5
 """A batch unconfirmed for so long means that the broker holds publishers back."""
+FULL_SECONDS = 2.0
+"""So long after it last refused a batch a pool is said to be full."""
 ANSWER_SECONDS = 4.0
 """Entries without an outcome for so long are given up, unless a patient waiter has its answer
 already; client SDKs wait 5 seconds."""
@@ -74,7 +78,10 @@ class _Fate(Enum):
     """Where a batch is once it is not submitted any more."""
 
     TAKEN = "taken"
+    FULL = "full"
+    """Refused by its queue."""
     NOWHERE = "nowhere"
+    """It never left this process."""
     UNKNOWN = "unknown"
     """Refused, but an earlier copy whose confirm was lost may be in the queue: only the log knows,
     so the waiters are told neither that it is safe nor that it was not taken."""
@@ -125,6 +132,7 @@ class _Partition:
         "number",
         "overdue",
         "partition",
+        "refused_seconds",
         "unsettled",
         "waiting",
         "waiting_bytes",
@@ -135,6 +143,7 @@ class _Partition:
         self.number = 0
         self.waiting: deque[_Waiting] = deque()
         self.waiting_bytes = 0
+        self.refused_seconds: float | None = None
         self.flight: _Flight | None = None
         self.unsettled: dict[int, _Flight] = {}
         self.overdue = Overdue[Waiter]()
@@ -174,6 +183,8 @@ class Producer:
         self._clock = clock
         self._in_flight = 0
         self._tasks: asyncio.TaskGroup | None = None
+        # As last looked at, for each batch and in each sweep: an entry is offered in microseconds.
+        self._is_held_back = False
         self._is_pump_due = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -186,12 +197,13 @@ class Producer:
     @property
     def publishing(self) -> Publishing:
         """Whether an entry offered now is likely to be confirmed soon."""
-        if not self._broker.is_connected:
-            return Publishing.AWAY
-        latest = self._clock() - UNCONFIRMED_SECONDS
-        if any(p.flight and p.flight.submitted_seconds < latest for p in self._partitions.values()):
+        publishing = self._broker.publishing
+        if publishing is Publishing.OPEN and any(
+            self._is_unconfirmed(state) or self._is_full(state)
+            for state in self._partitions.values()
+        ):
             return Publishing.BLOCKED
-        return Publishing.OPEN
+        return publishing
 
     @property
     def waiting_entries(self) -> int:
@@ -232,10 +244,17 @@ class Producer:
         return True
 
     def _is_shut(self, state: _Partition) -> bool:
-        if self._tasks is None or not self._broker.is_connected:
+        if self._tasks is None or not self._broker.is_connected or self._is_held_back:
             return True
+        return self._is_unconfirmed(state)
+
+    def _is_unconfirmed(self, state: _Partition) -> bool:
         flight = state.flight
         return flight is not None and self._clock() - flight.submitted_seconds > UNCONFIRMED_SECONDS
+
+    def _is_full(self, state: _Partition) -> bool:
+        refused = state.refused_seconds
+        return refused is not None and self._clock() - refused <= FULL_SECONDS
 
     def settle(self, partition: Partition, outcomes: Outcomes) -> None:
         """Tell the waiters of one of this producer's batches what the log says."""
@@ -292,6 +311,7 @@ class Producer:
                 while True:
                     self._refuse_old()
                     self._give_up_old()
+                    self._pump()
                     await asyncio.sleep(_SWEEP_SECONDS)
             finally:
                 self._tasks = None
@@ -312,6 +332,14 @@ class Producer:
         if self._tasks is None:
             return
         ready = [p for p in self._partitions.values() if p.waiting and p.flight is None]
+        publishing = self._broker.publishing
+        self._is_held_back = publishing is Publishing.BLOCKED
+        if publishing is Publishing.OPEN:
+            self._launch(ready, self._tasks)
+        if not ready and all(p.flight is None for p in self._partitions.values()):
+            self._idle.set()
+
+    def _launch(self, ready: list[_Partition], tasks: asyncio.TaskGroup) -> None:
         if len(ready) > 1:
             ready.sort(key=lambda p: p.waiting[0].offered_seconds)
         for state in ready:
@@ -321,9 +349,7 @@ class Producer:
             flight = _Flight(state.number, state.load(), self._clock())
             state.flight = state.unsettled[flight.number] = flight
             self._in_flight += 1
-            self._tasks.create_task(self._submit(state, flight))
-        if not ready and all(p.flight is None for p in self._partitions.values()):
-            self._idle.set()
+            tasks.create_task(self._submit(state, flight))
 
     async def _submit(self, state: _Partition, flight: _Flight) -> None:
         entries = [member.entry for member in flight.members]
@@ -337,9 +363,10 @@ class Producer:
             losing_patience.cancel()
             state.flight = None
             self._uncount(flight)
+        state.refused_seconds = self._clock() if fate is _Fate.FULL else None
         if fate is _Fate.TAKEN:
             _confirm(flight.members)
-        elif fate is _Fate.NOWHERE:
+        elif fate is not _Fate.UNKNOWN:
             del state.unsettled[flight.number]
             _refuse(flight.members)
 
@@ -353,13 +380,16 @@ class Producer:
             try:
                 await inbound.submit(body, entries=entries, message_id=message_id)
             except SubmitRefused:
-                return _Fate.UNKNOWN if lost_confirms else _Fate.NOWHERE
+                return _Fate.UNKNOWN if lost_confirms else _Fate.FULL
+            except NeverSubmitted:
+                if not lost_confirms:
+                    return _Fate.NOWHERE
             except BrokerUnavailable:
                 lost_confirms += 1
                 self.resubmitted += 1
-                await asyncio.sleep(random.uniform(0.02, 0.2))
             else:
                 return _Fate.TAKEN
+            await asyncio.sleep(random.uniform(0.02, 0.2))
 
     def _uncount(self, flight: _Flight) -> None:
         if flight.is_counted:

@@ -10,7 +10,7 @@ from broker.embedded.link import Link
 from broker.embedded.pool import EmbeddedIntake, StoredPool, WaitingBatch
 from broker.embedded.stream import EmbeddedReader, StoredStream
 from broker.errors import SubmitRefused, TopologyProblem
-from broker.interface import DeadReason, Position, Since
+from broker.interface import DeadReason, Position, Publishing, Since
 from broker.partition import Partition
 
 
@@ -46,6 +46,13 @@ class EmbeddedAccess:
     def is_connected(self) -> bool:
         """Whether publishing has a connection at this moment."""
         return self._link.is_up
+
+    @property
+    def publishing(self) -> Publishing:
+        """Whether what is published now is likely to be confirmed soon."""
+        if not self._link.is_up:
+            return Publishing.AWAY
+        return Publishing.BLOCKED if self._link.is_blocked else Publishing.OPEN
 
     def inbound(self, partition: Partition) -> "EmbeddedInbound":
         """The partition's pool."""

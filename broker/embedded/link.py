@@ -13,7 +13,7 @@ from typing import Protocol
 
 from broker.embedded.signal import Signal
 from broker.embedded.travel import Leg, Travel
-from broker.errors import BrokerUnavailable, SubmitRefused
+from broker.errors import BrokerUnavailable, NeverSubmitted, SubmitRefused
 
 # As long as a test or a demonstration is patient with; who retries in a loop must not spin.
 _OPEN_SECONDS = 1.0
@@ -34,6 +34,8 @@ class Gate:
 
     def __init__(self) -> None:
         self._is_held = False
+        self.is_announced = False
+        """Whether those are told who would pass."""
         self._signal = Signal()
 
     def hold(self) -> None:
@@ -42,7 +44,7 @@ class Gate:
 
     def release(self) -> None:
         """Let everything pass again."""
-        self._is_held = False
+        self._is_held = self.is_announced = False
         self._signal.wake()
 
     def look_again(self) -> None:
@@ -129,6 +131,11 @@ class Link:
             self._connections += 1
             self._restored.wake()
 
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the node has said that it takes no messages for now."""
+        return self._alarm.is_announced
+
     def verify_is_up(self) -> None:
         """Raise BrokerUnavailable if there is no connection."""
         if not self.is_up:
@@ -154,10 +161,13 @@ class Link:
 
         Raises:
             SubmitRefused: `store` says so; nothing is kept.
-            BrokerUnavailable: the connection is away, or was lost before the confirm.
+            NeverSubmitted: the connection is away.
+            BrokerUnavailable: it was lost before the confirm.
 
         Cancelling: it may or may not be stored.
         """
+        if not self.is_up:
+            raise NeverSubmitted("the connection to the embedded broker is away")
         verify = self._verifying()
         try:
             await self.travel(Leg.SENDING)

@@ -146,11 +146,16 @@ class EmbeddedBroker:
         self._store.partitions[partition].pool.reorder(shuffle)
 
     def hold_publishes(self) -> None:
-        """Fault: as a memory or disk alarm, let nothing that is published reach the node."""
+        """Fault: as in the first moments of an alarm, let nothing published reach the node."""
         self._alarm.hold()
 
+    def block_publishers(self) -> None:
+        """Fault: as a memory or disk alarm, `hold_publishes`, and processes know it."""
+        self._alarm.hold()
+        self._alarm.is_announced = True
+
     def release_publishes(self) -> None:
-        """End `hold_publishes`: what was held back is stored now."""
+        """End `hold_publishes` or `block_publishers`: what was held back is stored now."""
         self._alarm.release()
 
     def hold_confirms(self) -> None:

@@ -5,6 +5,7 @@
     topology     what they are, as data, and who may do what; applied by an administrator
     connection   one supervised AMQP connection, and the translation of its errors
     publisher    one AMQP channel with confirms
+    pulse        whether confirms are to be expected
     stream       appending to and following logs and snapshots
     inbound      the pool: submitting batches, taking deliveries
     bus dead     messages between processes; what could not be handled

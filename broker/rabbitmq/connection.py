@@ -48,7 +48,12 @@ _LONGEST_PAUSE_SECONDS = 2.0
 
 # Said for a while by a node that is still starting, and now and then right after a stream was
 # declared: another try is right, not another topology.
-_PASSING = ("down or inaccessible", "does not have a replica", "not available", "timed out")
+_PASSING = (
+    "down or inaccessible",
+    "replica on the local node",  # "does not have a replica", from 4.0 on "a running replica"
+    "not available",
+    "timed out",
+)
 
 
 # A message over the broker's max_message_size: sent again it would be refused again.
@@ -113,6 +118,24 @@ class Link:
         if transport is None or transport.connection.is_closed:
             return None
         return transport.connection
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the broker has said that it will not read what is published now.
+
+        RabbitMQ's connection.blocked. The client library tells of it only by what waits until it
+        is over, so that is begun here, and not waited for.
+        """
+        connection = self._open_connection()
+        if connection is None:
+            return False
+        waiting = connection.ready()
+        try:
+            waiting.send(None)
+        except StopIteration:
+            return False
+        waiting.close()
+        return True
 
     async def run(self) -> None:
         """Connect, and connect again whenever the connection is lost, until cancelled."""

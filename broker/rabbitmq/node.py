@@ -9,6 +9,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from broker.interface import Publishing
 from broker.partition import Partition
 from broker.rabbitmq.bus import RabbitBus
 from broker.rabbitmq.connection import Link
@@ -16,6 +17,7 @@ from broker.rabbitmq.dead import RabbitDeadLetters
 from broker.rabbitmq.inbound import RabbitInbound
 from broker.rabbitmq.names import Names
 from broker.rabbitmq.publisher import Publisher
+from broker.rabbitmq.pulse import Pulse
 from broker.rabbitmq.settings import RabbitSettings
 from broker.rabbitmq.stream import RabbitStream
 
@@ -39,6 +41,9 @@ class RabbitBroker:
         self._bus = RabbitBus(
             node_id, self._names, Publisher(publishing, with_confirms=False), consuming
         )
+        self._beating = Publisher(publishing)
+        self.pulse = Pulse(self._beat)
+        """To be run for as long as the connection is kept up."""
 
     @property
     def node_id(self) -> str:
@@ -49,6 +54,21 @@ class RabbitBroker:
     def is_connected(self) -> bool:
         """See `Broker.is_connected`."""
         return self._publishing.is_connected
+
+    @property
+    def publishing(self) -> Publishing:
+        """See `Broker.publishing`."""
+        if not self._publishing.is_connected:
+            return Publishing.AWAY
+        if self._publishing.is_blocked or self.pulse.is_late:
+            return Publishing.BLOCKED
+        return Publishing.OPEN
+
+    async def _beat(self) -> None:
+        # An exchange that front and worker may both write to, and an address that nobody has.
+        await self._beating.publish(
+            b"", exchange=self._names.exchange("node"), routing_key="", message_type="pulse"
+        )
 
     def inbound(self, partition: Partition) -> RabbitInbound:
         """See `Broker.inbound`."""
@@ -92,9 +112,11 @@ async def open_rabbitmq(
     """
     publishing, consuming = Link(settings, "publishing"), Link(settings, "consuming")
     async with asyncio.TaskGroup() as tasks:
-        links = [tasks.create_task(link.run()) for link in (publishing, consuming)]
+        broker = RabbitBroker(settings, node_id or secrets.token_hex(8), publishing, consuming)
+        runs = [publishing.run(), consuming.run(), broker.pulse.run()]
+        running = [tasks.create_task(run) for run in runs]
         try:
-            yield RabbitBroker(settings, node_id or secrets.token_hex(8), publishing, consuming)
+            yield broker
         finally:
-            for link in links:
-                link.cancel()
+            for task in running:
+                task.cancel()

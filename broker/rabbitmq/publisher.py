@@ -5,10 +5,13 @@ import asyncio
 from aiormq.abc import AbstractChannel
 from pamqp.commands import Basic
 
-from broker.errors import BrokerUnavailable, TopologyProblem
+from broker.errors import BrokerUnavailable, NeverSubmitted, TopologyProblem
 from broker.rabbitmq.connection import Link, close_channel, translating_amqp_errors
 
 _PERSISTENT = 2
+
+# The connection is there already, so that this is one exchange of frames.
+_OPEN_SECONDS = 1.0
 
 
 class Publisher:
@@ -36,12 +39,13 @@ class Publisher:
 
         Raises:
             SubmitRefused: basic.nack or basic.return: the message is certainly nowhere.
+            NeverSubmitted: nor is it, for want of a connection.
             BrokerUnavailable: it may or may not be in the queue.
 
         Cancelling: it may or may not be in the queue.
         """
         if not self._link.is_connected:
-            raise BrokerUnavailable("the broker connection is away")
+            raise NeverSubmitted("the broker connection is away")
         properties = Basic.Properties(
             delivery_mode=_PERSISTENT,
             message_type=message_type,
@@ -66,10 +70,13 @@ class Publisher:
             raise BrokerUnavailable(str(error)) from error
 
     async def _open(self) -> AbstractChannel:
-        async with self._opening:
-            if self._channel is None or self._channel.is_closed:
-                self._channel = await self._link.open_channel(with_confirms=self._with_confirms)
-            return self._channel
+        try:
+            async with asyncio.timeout(_OPEN_SECONDS), self._opening:
+                if self._channel is None or self._channel.is_closed:
+                    self._channel = await self._link.open_channel(with_confirms=self._with_confirms)
+                return self._channel
+        except (BrokerUnavailable, TimeoutError) as error:
+            raise NeverSubmitted(f"no AMQP channel to publish on: {error}") from error
 
     async def close(self) -> None:
         """Close the AMQP channel."""

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from broker.errors import BrokerUnavailable
-from broker.interface import Broker, DeadReason
+from broker.errors import BrokerUnavailable, NeverSubmitted
+from broker.interface import Broker, DeadReason, Publishing
 from tests.contract.nodes import FIRST, BrokerNode, wait_connected
 from tests.contract.waiting import ends, read_records, read_to, take
 
@@ -46,6 +46,28 @@ async def test_a_process_without_connection_is_told_so(node: BrokerNode, call: s
         await wait_connected(broker, expected=False)
         with pytest.raises(BrokerUnavailable):
             await CALLS[call](broker)
+
+
+async def test_a_batch_never_leaves_a_process_without_connection(node: BrokerNode) -> None:
+    async with node.open() as broker:
+        await node.disconnect(broker)
+        await wait_connected(broker, expected=False)
+        with pytest.raises(NeverSubmitted):
+            await CALLS["submit"](broker)
+
+
+async def test_a_process_knows_whether_publishing_is_open(node: BrokerNode) -> None:
+    async with node.open() as broker:
+        assert _publishing(broker) is Publishing.OPEN
+        await node.disconnect(broker)
+        await wait_connected(broker, expected=False)
+        assert _publishing(broker) is Publishing.AWAY
+        await node.reconnect(broker)
+        assert _publishing(broker) is Publishing.OPEN
+
+
+def _publishing(broker: Broker) -> Publishing:
+    return broker.publishing
 
 
 async def test_a_process_without_connection_cannot_open_anything(node: BrokerNode) -> None:

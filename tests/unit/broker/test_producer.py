@@ -9,11 +9,13 @@ import pytest
 
 from broker.batch import NO_SENDER, Batch, Entry, EntryKind, decode_batch
 from broker.embedded import EmbeddedAccess, EmbeddedBroker, EmbeddedLimits
+from broker.interface import Publishing
 from broker.partition import Partition
 from broker.producer import (
     ANSWER_SECONDS,
     BATCH_BYTES_AT_MOST,
     BATCH_ENTRIES_AT_MOST,
+    FULL_SECONDS,
     PATIENCE_SECONDS,
     UNCONFIRMED_SECONDS,
     WAITING_BYTES_AT_MOST,
@@ -99,6 +101,9 @@ class Bench:
         heard = self.offer(channel, partition, payload=payload)
         assert heard is not None
         return heard
+
+    def publishing(self) -> Publishing:
+        return self.producer.publishing
 
     def pool(self, partition: Partition = FIRST) -> list[Batch]:
         return [decode_batch(waiting.body) for waiting in self.node.waiting(partition)]
@@ -392,6 +397,94 @@ async def test_a_producer_takes_nothing_for_a_pool_that_has_not_confirmed_for_to
         bench.node.release_confirms()
         await drained(bench)
         await bench.take("b").hears(CONFIRMED)
+
+
+async def test_a_producer_takes_nothing_while_the_broker_holds_publishers_back() -> None:
+    async with running() as bench:
+        bench.node.block_publishers()
+        waiting = bench.take("a")  # it was not known yet
+        await turns()
+        assert bench.publishing() is Publishing.BLOCKED
+        assert [bench.offer("b", partition) for partition in PARTITIONS] == [None] * 4
+        bench.clock.seconds += WAITING_SECONDS_AT_MOST + 0.01
+        await waiting.hears(REFUSED)
+        bench.node.release_publishes()
+        await until_taken(bench, "c")
+        assert bench.channels() == [(1, ["c"])]
+
+
+async def test_what_waits_goes_on_if_publishers_are_held_back_only_for_a_moment() -> None:
+    async with running() as bench:
+        bench.node.block_publishers()
+        waiting = bench.take("a")
+        await turns()
+        bench.node.release_publishes()
+        await waiting.hears(CONFIRMED)
+        assert bench.channels() == [(1, ["a"])]
+
+
+async def test_what_is_in_flight_when_publishers_are_held_back_is_not_refused() -> None:
+    async with running() as bench:
+        bench.node.hold_publishes()
+        in_flight = bench.take("a")
+        await turns()
+        waiting = bench.take("b")
+        bench.node.block_publishers()
+        bench.clock.seconds += WAITING_SECONDS_AT_MOST + 0.01
+        await waiting.hears(REFUSED)
+        assert in_flight.told == []
+        bench.node.release_publishes()
+        await in_flight.hears(CONFIRMED)
+
+
+async def test_what_never_left_is_refused_when_the_connection_is_lost() -> None:
+    async with running() as bench:
+        waiter = bench.take("a")
+        await asyncio.sleep(0)  # its batch is made, and not sent yet
+        bench.node.disconnect(bench.broker.node_id)
+        await waiter.hears(REFUSED)
+        bench.node.reconnect(bench.broker.node_id)
+        await bench.take("b").hears(CONFIRMED)
+        assert bench.channels() == [(2, ["b"])]
+        assert bench.producer.resubmitted == 0
+
+
+async def test_what_waits_for_a_connection_is_refused_in_time() -> None:
+    async with running() as bench:
+        waiter = bench.take("a")
+        bench.node.disconnect(bench.broker.node_id)
+        await turns()
+        assert waiter.told == []
+        bench.clock.seconds += WAITING_SECONDS_AT_MOST + 0.01
+        await waiter.hears(REFUSED)
+        await drained(bench)
+
+
+async def test_publishing_is_blocked_while_a_pool_is_full() -> None:
+    async with running(pool_bytes=1000) as bench:
+        await bench.take("a", payload=bytes(600)).hears(CONFIRMED)
+        assert bench.publishing() is Publishing.OPEN
+        await bench.take("b", payload=bytes(600)).hears(REFUSED)
+        assert bench.publishing() is Publishing.BLOCKED
+        assert bench.offer("c", PARTITIONS[1]) is not None
+        await bench.take_away()
+        await bench.take("b", payload=bytes(600)).hears(CONFIRMED)
+        assert bench.publishing() is Publishing.OPEN
+
+
+async def test_a_pool_that_nobody_tried_again_is_not_called_full_for_long() -> None:
+    async with running(pool_bytes=100) as bench:
+        await bench.take("a", payload=bytes(600)).hears(REFUSED)
+        bench.clock.seconds += FULL_SECONDS + 0.01
+        assert bench.publishing() is Publishing.OPEN
+
+
+async def until_taken(bench: Bench, channel: str) -> None:
+    """Offer until it is taken, and wait until it is confirmed."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while (heard := bench.offer(channel)) is None:  # noqa: ASYNC110 - it is asked now and then
+            await asyncio.sleep(0.01)
+    await heard.hears(CONFIRMED)
 
 
 async def test_no_more_bytes_wait_than_may() -> None:
