@@ -55,6 +55,10 @@ CONSTANTS = {
     "… on their way to clients here": ("services.front.movements.WAITING_BYTES_AT_MOST",),
     "messages to other processes": ("services.front.neighbours.QUEUE_BYTES_AT_MOST",),
     "frames waiting for slices of huge channels": ("services.front.fanout.WAITING_BYTES_AT_MOST",),
+    "records that have arrived and are not read yet": (
+        "broker.rabbitmq.stream.PREFETCH",
+        "services.worker.partition.RECORD_BYTES_AT_MOST",
+    ),
     "deliveries taken and not settled": ("services.worker.partition.PREFETCH",),
     "a record": (
         "services.worker.partition.RECORD_ENTRIES_AT_MOST",
