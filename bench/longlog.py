@@ -55,6 +55,9 @@ class LongLog:
     partitions: int
     is_in_one: bool
     """Whether all of it is in one of the partitions."""
+    channel: str = "room{}general"
+    """A channel's name, with room for a number."""
+    snapshot_every_records: int = EVERY_RECORDS
 
     def channel_names(self) -> list[list[str]]:
         """Give the channels of each partition."""
@@ -62,7 +65,7 @@ class LongLog:
         wanted = names[:1] if self.is_in_one else names
         number = 0
         while sum(map(len, wanted)) < self.channels:
-            name = f"room{number}general"
+            name = self.channel.format(number)
             names[partition_number(name, self.partitions)].append(name)
             number += 1
         return [group if group in wanted else [] for group in names]
@@ -75,13 +78,15 @@ class Written:
     partition: Partition
     records: int = 0
     snapshots: list[Bodies] = field(default_factory=list)
+    offsets: dict[str, int] = field(default_factory=dict)
+    """Where each channel is in the end."""
 
 
 async def write_log(broker: Broker, long_log: LongLog) -> list[Written]:
     """Write all partitions."""
     written = []
     for number, channels in enumerate(long_log.channel_names()):
-        making = _Making(Partition(LANE, number), channels, long_log.partitions)
+        making = _Making(Partition(LANE, number), channels, long_log)
         if channels:
             count = round(long_log.records * len(channels) / long_log.channels)
             each = round(long_log.publications / long_log.records)
@@ -118,18 +123,18 @@ class _Content(NamedTuple):
 class _Making:
     """One partition's records, and what they add up to."""
 
-    def __init__(self, partition: Partition, channels: list[str], partitions: int) -> None:
+    def __init__(self, partition: Partition, channels: list[str], long_log: LongLog) -> None:
         self.written = Written(partition)
         self._view = PartitionView(REMEMBER_SECONDS)
         self._settled = SettledNumbers()
         self._channels = channels
-        self._partitions = partitions
+        self._partitions = long_log.partitions
+        self._snapshot_every_records = long_log.snapshot_every_records
         self._epoch = secrets.token_hex(4)
         self._random = random.Random(partition.number)
         self._random.shuffle(channels)
         self._numbers = [0] * PRODUCERS
         self._made = 0
-        self._offsets: dict[str, int] = {}
         self._period = 0
 
     async def write(self, log: Stream, count: int, publications: int) -> None:
@@ -196,7 +201,8 @@ class _Making:
     def _publish(self, payloads: list[bytes]) -> Published:
         channel = self._channels[self._made % len(self._channels)]
         self._made += 1
-        offset = self._offsets[channel] = self._offsets.get(channel, 0) + 1
+        offsets = self.written.offsets
+        offset = offsets[channel] = offsets.get(channel, 0) + 1
         payload = b'{"text":"%s"}' % (b"x" * (self._random.randint(*PAYLOAD_BYTES) - 11))
         payloads.append(payload)
         return Published(channel, self._period, offset, len(payload), SENDER)
@@ -222,7 +228,8 @@ class _Making:
             self._settled.mark(outcomes)
         self.written.records += 1
         # The last one is half as old as a worker lets it become, as it is on average.
-        if self.written.records % EVERY_RECORDS == EVERY_RECORDS // 2:
+        every = self._snapshot_every_records
+        if self.written.records % every == every // 2:
             self._take_snapshot(stored)
         return True
 

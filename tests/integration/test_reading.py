@@ -18,7 +18,7 @@ async def test_a_reader_that_is_slow_is_given_only_a_little_ahead(
         async with log.read(0) as slow, log.read(0) as quick:
             given = len(await anext(aiter(slow)))
             await read_to(quick, BODIES[-1])
-            # Whatever may come without being asked for has come by now; the ask lets some more come.
+            # Whatever may come without being asked for has come by now; asking lets more come.
             given += len(await anext(aiter(slow)))
             assert given <= 2 * PREFETCH
             all_of_it = 1 + len(BODIES)
