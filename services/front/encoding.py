@@ -65,6 +65,10 @@ class Language(Encoding, Protocol):
     """All that a kind of client is told in. Where it has no word for something, that is empty."""
 
     @property
+    def carries_bytes(self) -> bool:
+        """Whether a payload is any bytes in it, as it comes and as it is told: not JSON alone."""
+
+    @property
     def ping(self) -> bytes:
         """The protocol's own ping."""
 

@@ -47,17 +47,18 @@ from services.wire.json_codec import decode_frame
 _COMMANDS_A_TURN: Final = 64
 _LONG: Final = (PresenceRequest, PresenceStatsRequest)
 
+Decode = Callable[[bytes], list[Command]]
 _Waiting = Callable[[Session, int, Any], Awaitable[None]]
 _AtOnce = Callable[[Session, int, Any], None]
 
 
-async def receive(session: Session, frame: bytes) -> None:
-    """Carry out a frame's commands.
+async def receive(session: Session, frame: bytes, decode: Decode = decode_frame) -> None:
+    """Carry out a frame's commands; `decode` knows the encoding they came in.
 
     Cancelling: those not yet begun are not carried out.
     """
     try:
-        commands = decode_frame(frame)
+        commands = decode(frame)
     except ProtocolError as error:
         await _carry_out_all(session, error.commands)
         session.disconnect(error.disconnect, error.why)

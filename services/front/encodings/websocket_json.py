@@ -25,6 +25,7 @@ _NO_SENDER: Final = b"null"
 class WebSocketJson:
     """See `Language`."""
 
+    carries_bytes: Final = False
     ping: Final = frame_text(PING)
 
     def encode(

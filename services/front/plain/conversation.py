@@ -69,7 +69,7 @@ class PlainConversation:
         except Refusal as refusal:
             self._answers.refused(session, self._channel, text, refusal.error)
 
-    def receive_binary(self, session: Session) -> None:
+    async def receive_binary(self, session: Session, frame: bytes) -> None:
         """See `Conversation.receive_binary`."""
         error = ErrorCode.BAD_REQUEST.explained("only text is taken here")
         self._answers.refused(session, self._channel, "", error)

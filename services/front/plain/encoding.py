@@ -67,6 +67,9 @@ class PlainText:
             return b""
         return frame_text(b"unsubscribed (%d): %b" % (push.code, push.reason.encode()))
 
+    carries_bytes = False
+    """See `Language.carries_bytes`: what is no text cannot be told."""
+
     ping = b""
     """See `Language.ping`: plain clients are pinged by the WebSocket's own frames."""
 

@@ -95,7 +95,7 @@ class Conversation(Protocol):
     async def receive(self, session: Session, frame: bytes) -> None:
         """Take a text frame."""
 
-    def receive_binary(self, session: Session) -> None:
+    async def receive_binary(self, session: Session, frame: bytes) -> None:
         """Take a binary frame."""
 
 
@@ -112,7 +112,7 @@ class _JsonConversation:
         """See `Conversation.receive`."""
         await receive(session, frame)
 
-    def receive_binary(self, session: Session) -> None:
+    async def receive_binary(self, session: Session, frame: bytes) -> None:
         """See `Conversation.receive_binary`."""
         session.disconnect(Disconnect.BAD_REQUEST, "a binary frame in a JSON session")
 
@@ -209,7 +209,7 @@ async def _take(
         return True
     if message.type is WSMsgType.BINARY:
         if not session.is_over:
-            conversation.receive_binary(session)
+            await conversation.receive_binary(session, message.data)
         return True
     return _take_other(session, message.type, message.data)
 

@@ -316,7 +316,7 @@ async def test_what_is_not_utf_8_ends_the_session(room: Room) -> None:
 async def test_binary_is_refused_and_the_session_lives(room: Room) -> None:
     client = await room.enter()
     client.news()
-    client.conversation.receive_binary(client.session)
+    await client.conversation.receive_binary(client.session, b"\x00")
     assert client.news() == ["error 107: bad request: only text is taken here"]
     assert client.closed is None
 
