@@ -6,6 +6,7 @@ with an offence (journals, logs) is kept in a folder, which is named. Ends with 
 
 import argparse
 import asyncio
+import shutil
 import sys
 import tempfile
 from collections import deque
@@ -98,7 +99,11 @@ async def run(deck: Deck, seeds: range, broker: str, directory: Path) -> Tally:
         part = range(start, min(start + SCHEDULES_AN_ARENA, seeds.stop))
         with tempfile.TemporaryDirectory(prefix="forebay-faults-") as data:
             async with BROKERS[broker](Path(data)) as rabbit:
-                await run_seeds(rabbit, tally, part, directory)
+                try:
+                    await run_seeds(rabbit, tally, part, directory)
+                finally:
+                    for number, log in enumerate(rabbit.log_paths):
+                        shutil.copy(log, directory / f"rabbit-{number}-from-{start}.log")
     return tally
 
 

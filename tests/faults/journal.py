@@ -4,9 +4,11 @@ Rules: a client notes an attempt before its bytes leave, and everything else whe
 notes nothing it has not seen itself. A journal is one JSON object a line when written to a file.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import zip_longest
 from pathlib import Path
 
 import orjson
@@ -121,18 +123,21 @@ class Journal:
 
     client: str
     events: list[Event] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    """When each was noted, for people who read the journal; nobody judges by them."""
 
     def note(self, event: Event) -> None:
         """Add what just happened."""
         self.events.append(event)
+        self.times.append(time.time())
 
     def write(self, path: Path) -> None:
         """Keep the journal for a person to look at."""
         path.write_bytes(b"".join(self._lines()))
 
     def _lines(self) -> Iterator[bytes]:
-        for event in self.events:
-            line = {"client": self.client, "event": type(event).__name__.lower()}
+        for event, seconds in zip_longest(self.events, self.times):
+            line = {"at": seconds, "client": self.client, "event": type(event).__name__.lower()}
             for name in event.__slots__:
                 value = getattr(event, name)
                 line[name] = value.value if isinstance(value, Enum) else value

@@ -45,6 +45,8 @@ class Result:
     struck: list[Struck]
     report: Report
     seconds: float
+    whole_seconds: float
+    """From the healing to publications that are settled in every partition, by every front."""
     complaints: list[str] = field(default_factory=list)
     """What is wrong beside the offences that journals show."""
 
@@ -67,30 +69,38 @@ async def run_schedule(arena: Arena, schedule: Schedule, directory: Path) -> Res
     began = time.monotonic()
     load = Load(arena.front_urls, schedule.seed, plan_of(schedule))
     logs = _Logs(arena)
-    struck: list[Struck] = []
-    complaints: list[str] = []
+    outcome = _Outcome()
     try:
         async with _running(load):
-            struck, complaints = await _strike_and_heal(arena, load, schedule)
+            outcome = await _strike_and_heal(arena, load, schedule)
     except* (UnexpectedReply, TimeoutError) as errors:
-        complaints += [f"{type(error).__name__}: {error}" for error in errors.exceptions]
+        outcome.complaints += [f"{type(error).__name__}: {error}" for error in errors.exceptions]
     finally:
         heal(arena)
-    complaints += [each.complaint for each in struck if each.complaint]
+    complaints = outcome.complaints
+    complaints += [each.complaint for each in outcome.struck if each.complaint]
     report = judge(load.journals)
     if report.unresumed:
         complaints.append(
             f"{report.unresumed} resumptions were not recovered, and nothing was lost"
         )
-    result = Result(schedule, struck, report, time.monotonic() - began, complaints)
+    seconds = time.monotonic() - began
+    result = Result(
+        schedule, outcome.struck, report, seconds, outcome.whole_seconds, outcome.complaints
+    )
     if not result.is_clean:
         _keep(result, load, logs, directory)
     return result
 
 
-async def _strike_and_heal(
-    arena: Arena, load: Load, schedule: Schedule
-) -> tuple[list[Struck], list[str]]:
+@dataclass
+class _Outcome:
+    struck: list[Struck] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+    whole_seconds: float = 0.0
+
+
+async def _strike_and_heal(arena: Arena, load: Load, schedule: Schedule) -> _Outcome:
     """Strike under load; then stop publishing and wait for all to come to rest."""
     striker = Striker(arena, load)
     async with asyncio.timeout(STRIKES_SECONDS), asyncio.TaskGroup() as tasks:
@@ -98,19 +108,22 @@ async def _strike_and_heal(
         tasks.create_task(asyncio.sleep(LOAD_SECONDS))
     struck = [task.result() for task in striking]
     heal(arena)
+    healed = time.monotonic()
+    problems = await liveness.until_whole(arena)
+    outcome = _Outcome(struck, problems, time.monotonic() - healed)
     # What goes wrong often does when all goes on.
     await asyncio.sleep(AFTERWARDS_SECONDS)
     load.stop_publishing()
     try:
         await load.until_published(PUBLISHED_SECONDS)
     except TimeoutError:
-        return struck, ["publishers did not learn all they can know in time"]
-    problems = await liveness.complaints(arena)
+        problems.append("publishers did not learn all they can know in time")
+    problems += await liveness.undrained(arena)
     try:
         await load.until_received(RECEIVED_SECONDS)
     except TimeoutError:
         problems.append("subscribers did not receive all in time, or not equally much")
-    return struck, problems
+    return outcome
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from statistics import median
 
 from tests.faults.checker import Offence
 from tests.faults.run import Result
@@ -74,7 +75,12 @@ class Tally:
         return (
             f"{len(self.results)} schedules in {seconds / 60:.0f} minutes, {clean} of them without"
             f" an offence; {struck} strikes, {missed} more whose phase did not come by in time."
+            f" From the healing to publications settled in every partition: {self._wholes()}."
         )
+
+    def _wholes(self) -> str:
+        wholes = [result.whole_seconds for result in self.results] or [0.0]
+        return f"{median(wholes):.1f} s (median), {max(wholes):.1f} s (at most)"
 
     def _counts(self) -> str:
         rows = [(name.replace("_", " "), self.total(name)) for name in COUNTS]
@@ -105,17 +111,22 @@ class Tally:
                 result.report.acknowledged,
                 result.report.offences.total() + len(result.complaints),
                 f"{result.seconds:.0f}",
+                f"{result.whole_seconds:.1f}",
             )
             for result in self.results
         ]
-        return _table(("seed", "strikes", "acknowledged", "offences", "seconds"), rows)
+        heads = ("seed", "strikes", "acknowledged", "offences", "seconds", "whole after")
+        return _table(heads, rows)
 
 
 def line_of(result: Result) -> str:
     """A schedule in one line, and a line more for each offence."""
     strikes = "; ".join(map(str, result.struck)) or "nothing"
     counts = str(result.report).splitlines()[0]
-    lines = [f"seed {result.schedule.seed}: {strikes} | {counts} | {result.seconds:.1f} s"]
+    lines = [
+        f"seed {result.schedule.seed}: {strikes} | {counts}"
+        f" | {result.seconds:.1f} s, whole after {result.whole_seconds:.1f} s"
+    ]
     lines += [f"    {problem}" for problem in result.complaints]
     lines += [f"    {story}" for story in result.report.stories[:10]]
     return "\n".join(lines)
