@@ -10,8 +10,10 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
+from broker.partition import partition_number
 from tests.faults import liveness
 from tests.faults.arena import Arena
 from tests.faults.checker import Report, judge
@@ -19,6 +21,7 @@ from tests.faults.load import Load, LoadPlan
 from tests.faults.schedule import Schedule
 from tests.faults.striking.striker import Striker, Struck
 from tests.system.connection import UnexpectedReply
+from tests.system.deployment import LANES
 
 LOAD_SECONDS = 4.0
 AFTERWARDS_SECONDS = 1.5
@@ -30,8 +33,7 @@ RECEIVED_SECONDS = 30.0
 PUBLISHERS = 12
 PER_SECOND = 40.0
 WINDOW = 10
-SETTLED_CHANNELS = 5
-QUEUED_CHANNELS = 3
+NAMESPACES = ("open", "hasty")
 UNSOUND_EVERY = 41
 # More than is ever attempted: the time ends the load, not the number.
 PUBLICATIONS = 1_000_000
@@ -57,11 +59,19 @@ class Result:
 
 
 def plan_of(schedule: Schedule) -> LoadPlan:
-    """The load of a schedule, on channels of its own."""
+    """The load of a schedule, on channels of its own: a settled and a queued one a partition."""
     name = f"{schedule.deck.text}-{schedule.seed}"
-    channels = [f"open:{name}-{number}" for number in range(SETTLED_CHANNELS)]
-    channels += [f"hasty:{name}-{number}" for number in range(QUEUED_CHANNELS)]
+    channels = [
+        _channel_in(number, f"{namespace}:{name}")
+        for namespace in NAMESPACES
+        for number in range(LANES["main"])
+    ]
     return LoadPlan(channels, PUBLISHERS, PUBLICATIONS, WINDOW, PER_SECOND, UNSOUND_EVERY)
+
+
+def _channel_in(partition: int, name: str) -> str:
+    names = (f"{name}-{number}" for number in count())
+    return next(each for each in names if partition_number(each, LANES["main"]) == partition)
 
 
 async def run_schedule(arena: Arena, schedule: Schedule, directory: Path) -> Result:
