@@ -118,14 +118,15 @@ class Run:
 
     @property
     def seconds_to_forget(self) -> float | None:
-        """From the first socket that the front closed to the last."""
+        """From when a tenth of those who did not read had lost their sockets to nine tenths."""
         most = max(look.descriptors for look in self.looks)
-        last = self.looks[-1].descriptors
-        if most - last < self.sessions // 4:
+        stallers = self.sessions // 2
+        gone = [(look.at, most - look.descriptors) for look in self.looks]
+        if gone[-1][1] < 0.9 * stallers:
             return None
-        began = max(look.at for look in self.looks if look.descriptors > most - self.sessions // 4)
-        slack = self.sessions // 100
-        return next(look.at for look in self.looks if look.descriptors <= last + slack) - began
+        ended_at = next(at for at, count in gone if count >= 0.9 * stallers and at > gone[0][0])
+        began_at = max(at for at, count in gone if count < 0.1 * stallers and at <= ended_at)
+        return ended_at - began_at
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,7 @@ class Paced:
         began = loop.time()
         for number in range(publications):
             await asyncio.sleep(began + number / PER_SECOND - loop.time())
+            self._client.check()
             self._client.write(self._frames.stamped())
 
     def _count(self, received: bytes) -> None:

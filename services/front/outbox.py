@@ -11,8 +11,8 @@ Rules
   False, and the client is too slow to be kept.
 - One write of several frames, or one frame as it is: bytes are copied once at most.
 - While a client has not taken what was written, small frames gather here until there is enough of
-  them for a write. Each write that waits in the transport costs some 850 bytes beside its own, so
-  that one client that asks a little and never reads would hold forty times the limit.
+  them for a write. Otherwise one client that asks a little and never reads would hold forty times
+  the limit, in what the transport needs for each write.
 
 Not here: what a frame is (`transports`), what becomes of a slow client (`session`).
 """
@@ -26,9 +26,12 @@ from typing import Protocol
 _LOOKS_FOR_ROOM = 50
 _LOOK_SECONDS = 0.02
 
-# So that what a waiting write costs beside its bytes is a fifth of them at most. A frame of this
-# size goes as it is, for its bytes may be everybody's.
-_WRITE_BYTES = 4 * 1024
+# A write that waits in the transport costs some 850 bytes beside its own, and time when the
+# connection is cut off: of so many that is a twentieth, and few are left to be dropped.
+_GATHERED_BYTES = 16 * 1024
+
+# A frame of this size goes as it is if nothing is held before it, for its bytes may be everybody's.
+_WHOLE_BYTES = 4 * 1024
 
 # How soon the rest leaves once the client has taken all before it. The kernel still holds far more
 # than a client takes meanwhile, and 1,000 clients that do not read cost 1 % of a core.
@@ -159,7 +162,8 @@ class Outbox:
         self._is_due = False
         if self._pending is None:
             return
-        is_little = self._pending_bytes < _WRITE_BYTES
+        enough_bytes = _GATHERED_BYTES if type(self._pending) is list else _WHOLE_BYTES
+        is_little = self._pending_bytes < enough_bytes
         if is_little and self._wire.get_write_buffer_size() and not self._wire.is_closing():
             self._flusher.hold(self)
             return
