@@ -40,7 +40,7 @@ class Struck:
 
     strike: Strike
     target: str
-    """Whom it hit; nobody if its phase did not come by in time."""
+    """Whom it hit, or whose frame was held; nobody if its phase did not come by in time."""
     complaint: str = ""
 
     @property
@@ -76,7 +76,9 @@ class Striker:
         except TimeoutError:
             return Struck(strike, "")
         is_broker = strike.cell.fault.part in _BROKERS
-        scene.member.is_struck = not is_broker
+        struck, was_struck = scene.member, scene.member.is_struck
+        # What the broker or clients do holds up no other strike.
+        struck.is_struck = was_struck or strike.cell.fault.part in (Part.WORKER, Part.FRONT)
         try:
             await self._do(strike.cell.fault, scene)
         except (Tolerated, NotEnded, ControlFailed) as complaint:
@@ -85,8 +87,9 @@ class Striker:
             return Struck(strike, "")
         finally:
             scene.let_go()
-            scene.member.is_struck = False
-        return Struck(strike, scene.member.name)
+            struck.is_struck = was_struck
+        is_anytime = strike.cell.phase.moment is None
+        return Struck(strike, "broker" if is_broker and is_anytime else scene.member.name)
 
     async def _do(self, fault: Fault, scene: Scene) -> None:
         if fault.part is Part.CLIENT:
@@ -100,7 +103,6 @@ class Striker:
         Raises:
             ConnectionLost: nobody answered.
         """
-        scene.member.is_struck = False  # what clients do holds up no other strike
         for front in [scene.front, *self._arena.fronts]:
             scene.member = front
             with suppress(ConnectionLost):
