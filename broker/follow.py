@@ -11,13 +11,14 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from enum import Enum
 from hashlib import blake2b
 from typing import NamedTuple
 
 import structlog
 
-from broker.errors import BrokerUnavailable
+from broker.errors import BrokerUnavailable, TopologyProblem
 from broker.interface import Position, Since, StoredRecord, Stream
 
 _log = structlog.get_logger(__name__)
@@ -31,6 +32,9 @@ catching up after its node came back."""
 
 SILENCE_SECONDS = 5.0
 """How long records that are there may take to come."""
+
+GONE_SECONDS = 2.0
+"""How long it takes at most to see that a stream that was gone is there again."""
 
 STALL_SECONDS = 50.0
 """Silence after which a reader is opened anew; an owner appends a Fence every 15 seconds."""
@@ -75,37 +79,77 @@ async def follow(
     """Give the records from `start` on, or those after `known`, several at a time, for ever.
 
     Each time that `known` was found again, what followed it at once is given, even if nothing did.
+    A stream that was read, and is gone, is waited for: somebody is making it anew.
 
     Raises:
         ContinuityLost: what follows the last record read cannot be had.
-        TopologyProblem: there is no such stream.
+        TopologyProblem: there is no such stream, and nothing was read of it.
 
     Cancelling: nothing is lost; what was given last is what is known.
     """
-    last: StoredRecord | None = None
-    patience = _Patience()
+    place = _Place(start, known)
     while True:
-        if last is not None:
-            known = Known(last.position, record_digest(last.body))
         try:
-            async with stream.read(start if known is None else known.position) as reader:
-                batches = aiter(reader)
-                if known is not None:
-                    rest = await _resume(stream, batches, known)
-                    patience = _Patience()
-                    if rest:
-                        last = rest[-1]
-                    yield rest
-                while True:
-                    async with asyncio.timeout(STALL_SECONDS):
-                        records = await anext(batches)
-                    last = records[-1]
+            async with aclosing(_read_on(stream, place)) as batches:
+                async for records in batches:
                     yield records
         except _Behind:
-            await patience.wait_or_give_up(known)
+            await place.patience.wait_or_give_up(place.known)
         except (BrokerUnavailable, TimeoutError) as error:
             _log.debug("reading interrupted", reason=str(error))
             await asyncio.sleep(random.uniform(0.05, 0.3))
+        except TopologyProblem as problem:
+            if not place.has_read:
+                raise
+            _log.error("a stream is gone", reason=str(problem))
+            place.patience.is_over = True
+            await asyncio.sleep(random.uniform(GONE_SECONDS / 2, GONE_SECONDS))
+
+
+class _Place:
+    """Where in a stream a reader is."""
+
+    def __init__(self, start: Position | Since, known: Known | None) -> None:
+        self.start = start
+        self.patience = _Patience()
+        self.has_read = False
+        self._known = known
+        self._last: StoredRecord | None = None
+
+    @property
+    def known(self) -> Known | None:
+        """The last record that was read, or that the reader was told of."""
+        if self._last is not None:
+            self._known = Known(self._last.position, record_digest(self._last.body))
+            self._last = None
+        return self._known
+
+    def was_found(self) -> None:
+        """Note that the known record is where it was."""
+        self.has_read = True
+        self.patience = _Patience()
+
+    def go_past(self, records: Sequence[StoredRecord]) -> None:
+        """Note what is about to be given."""
+        if records:
+            self.has_read = True
+            self._last = records[-1]
+
+
+async def _read_on(stream: Stream, place: _Place) -> AsyncGenerator[Sequence[StoredRecord], None]:
+    known = place.known
+    async with stream.read(place.start if known is None else known.position) as reader:
+        batches = aiter(reader)
+        if known is not None:
+            rest = await _resume(stream, batches, known)
+            place.was_found()
+            place.go_past(rest)
+            yield rest
+        while True:
+            async with asyncio.timeout(STALL_SECONDS):
+                records = await anext(batches)
+            place.go_past(records)
+            yield records
 
 
 async def verify(stream: Stream, known: Known) -> None:
@@ -133,6 +177,8 @@ class _Patience:
 
     def __init__(self) -> None:
         self._since_seconds: float | None = None
+        self.is_over = False
+        """Whether the stream was seen to be gone; the one that is there now is another."""
 
     async def wait_or_give_up(self, known: Known | None) -> None:
         """Wait before another look.
@@ -143,7 +189,7 @@ class _Patience:
         now = time.monotonic()
         if self._since_seconds is None:
             self._since_seconds = now
-        if now - self._since_seconds >= LAGGING_SECONDS:
+        if self.is_over or now - self._since_seconds >= LAGGING_SECONDS:
             raise ContinuityLost(Loss.REWRITTEN, known.position if known else 0)
         await asyncio.sleep(random.uniform(0.05, 0.3))
 

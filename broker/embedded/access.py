@@ -104,9 +104,10 @@ class EmbeddedStream:
         """
 
         def store() -> None:
-            if self._stored is None:
+            stored = self._stored
+            if stored is None or stored.is_deleted:
                 raise SubmitRefused(f"there is no {self._name}")
-            self._stored.store(body, entries)
+            stored.store(body, entries)
 
         await self._link.publish(store)
 
@@ -117,10 +118,7 @@ class EmbeddedStream:
         Raises:
             BrokerUnavailable, TopologyProblem: as `Stream.read` says.
         """
-        await self._link.reach()
-        if self._stored is None:
-            raise _missing(self._name)
-        reader = self._stored.open_reader(start, self._link.travel)
+        reader = (await self._reach()).open_reader(start, self._link.travel)
         self._link.attach(reader)
         try:
             yield reader
@@ -133,10 +131,13 @@ class EmbeddedStream:
         Raises:
             BrokerUnavailable, TopologyProblem: as `Stream.end` says.
         """
+        return (await self._reach()).end()
+
+    async def _reach(self) -> StoredStream:
         await self._link.reach()
-        if self._stored is None:
+        if self._stored is None or self._stored.is_deleted:
             raise _missing(self._name)
-        return self._stored.end()
+        return self._stored
 
 
 class EmbeddedInbound:

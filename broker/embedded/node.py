@@ -176,6 +176,10 @@ class EmbeddedBroker:
         """
         self._store.partitions[partition].log.lose_tail(count)
 
+    def delete_log(self, partition: Partition) -> None:
+        """Fault: a log is deleted, until `recreate_log`; its readers are closed."""
+        self._store.partitions[partition].log.delete()
+
     def recreate_log(self, partition: Partition) -> None:
         """Fault: a log is deleted and made anew, with a new epoch; its readers are closed."""
         self._store.partitions[partition].log.recreate()

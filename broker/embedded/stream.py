@@ -48,6 +48,7 @@ class StoredStream:
         self._bytes = 0
         self._next_position: Position = 0
         self._readers: dict[EmbeddedReader, None] = {}
+        self.is_deleted = False
 
     def store(self, body: bytes, entries: int) -> None:
         """Add a record, drop the oldest beyond the limit and tell the readers."""
@@ -114,8 +115,14 @@ class StoredStream:
             self._bytes -= len(lost.stored.body) + _RECORD_BYTES
         self._close_readers()
 
+    def delete(self) -> None:
+        """Be no longer there, and close all readers."""
+        self.is_deleted = True
+        self._close_readers()
+
     def recreate(self) -> None:
         """Lose everything, begin with the first position again, and close all readers."""
+        self.is_deleted = False
         self._records = []
         self._first = self._bytes = self._next_position = 0
         self._close_readers()

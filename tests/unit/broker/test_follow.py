@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 
 import pytest
+from structlog.testing import capture_logs
 
 from broker.embedded import EmbeddedAccess, EmbeddedBroker, EmbeddedLimits
 from broker.errors import BrokerUnavailable, TopologyProblem
@@ -227,6 +228,48 @@ async def test_a_reader_far_beyond_the_end_of_a_new_log_finds_that_out(
     node.recreate_log(MAIN)
     async with following(broker, known=known) as records:
         assert (await loss(records)).loss is Loss.REWRITTEN
+
+
+async def test_a_log_that_was_read_and_is_gone_is_waited_for_and_is_another_then(
+    node: EmbeddedBroker, broker: EmbeddedAccess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.follow.RESUME_SECONDS", 0.05)
+    await append(node, BODIES)
+    async with following(broker) as records, asyncio.TaskGroup() as tasks:
+        await read(records, BODIES[-1])
+        losing = tasks.create_task(loss(records))
+        await see_it_gone(node)
+        assert not losing.done()
+        # Shorter than what was read, and nobody's patience with a replica that lags is asked for.
+        node.recreate_log(MAIN)
+        assert (await losing).loss is Loss.REWRITTEN
+
+
+async def test_a_log_that_could_not_be_opened_for_a_while_and_is_the_same_is_read_on(
+    node: EmbeddedBroker, broker: EmbeddedAccess
+) -> None:
+    await append(node, BODIES)
+    before = kept(node)
+    async with following(broker, known=known_at(node, 5)) as records:
+        await read(records, BODIES[-1])
+        reading = asyncio.ensure_future(read(records, b"more"))
+        await see_it_gone(node)
+        node.recreate_log(MAIN)
+        node.lose_tail(MAIN, 1)
+        async with node.open("writer") as writer:
+            for record in before:
+                await writer.log(MAIN).append(record.body, entries=1)
+        await append(node, [b"more"])
+        assert [record.body for record in await reading] == [b"more"]
+
+
+async def see_it_gone(node: EmbeddedBroker) -> None:
+    """Delete the log, and wait until its reader has seen that."""
+    with capture_logs() as logs:
+        node.delete_log(MAIN)
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not any(line["event"] == "a stream is gone" for line in logs):  # noqa: ASYNC110
+                await asyncio.sleep(0)
 
 
 async def test_a_reader_of_a_missing_log_is_told_so(broker: EmbeddedAccess) -> None:
