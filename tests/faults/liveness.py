@@ -13,8 +13,8 @@ from broker.rabbitmq.names import Names
 from tests.faults.arena import Arena
 from tests.system.deployment import LANES, NotReady
 
-WHOLE_SECONDS = 15.0
-"""A node's return takes most of that: pauses of up to 2 s, claims, streams that recover."""
+WHOLE_SECONDS = 30.0
+"""A front that starts anew has processes to load and logs to read, on a machine that is busy."""
 DRAIN_SECONDS = 15.0
 _POLL_SECONDS = 0.1
 _CONNECT_SECONDS = 5.0
