@@ -8,7 +8,8 @@ Rules
   later version's.
 - What clients wrote stays raw: nothing here parses it.
 
-Not here: who answers what (`presence`), who is told (`movements`), sending (`neighbours`).
+Not here: who answers what (`presence`, `errands`), who is told (`movements`), sending
+(`neighbours`).
 """
 
 from enum import StrEnum
@@ -78,7 +79,28 @@ class Moved(msgspec.Struct, frozen=True, tag_field="kind", tag="moved"):
     movements: list[Movement]
 
 
-Message = PresenceQuestion | PresenceAnswer | Moved
+class UplinkErrand(msgspec.Struct, frozen=True, tag_field="kind", tag="uplink"):
+    """What a client of yours sent, and it reached me. To the front that holds the session."""
+
+    sender: str
+    number: int
+    """The sender's own, rising."""
+    session: str
+    """The session's uplink."""
+    frame: bytes
+
+
+class ErrandAnswer(msgspec.Struct, frozen=True, tag_field="kind", tag="errand_answer"):
+    """What to tell the client. To the front that asked."""
+
+    number: int
+    status: int
+    """An HTTP status."""
+    body: bytes = b""
+
+
+Errand = UplinkErrand
+Message = PresenceQuestion | PresenceAnswer | Moved | UplinkErrand | ErrandAnswer
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)

@@ -45,7 +45,9 @@ async def connect(session: Session, command_id: int, request: ConnectRequest) ->
             ttl=time_to_live(session, identity.expire_at),
             subs={channel: result for channel, result, _ in enrolled},
             ping=session.announced_ping_seconds,
-            pong=session.announced_ping_seconds > 0,
+            pong=session.answers_pings,
+            session=session.uplink,
+            node=session.parts.neighbours.id if session.uplink else "",
         ),
     )
     for _, _, subscription in enrolled:

@@ -16,6 +16,7 @@ from services.front.outbox import Flusher
 from services.front.presence import Presence
 from services.front.sessions import Sessions
 from services.front.timers import Wheel
+from services.front.uplinks import Uplinks
 from services.front.view import FrontView
 from services.permissions import Permissions
 from services.settings import Config
@@ -34,6 +35,7 @@ class Parts:
     neighbours: Neighbours
     presence: Presence
     movements: Movements
+    uplinks: Uplinks
     sessions: Sessions
     wheel: Wheel
     flusher: Flusher

@@ -23,6 +23,7 @@ from broker.producer import ANSWER_SECONDS, Producer
 from broker.registry import Node
 from services.front.addresses import Addresses
 from services.front.app import build_app
+from services.front.errands import Errands
 from services.front.fanout import ROUND_BYTES_AT_MOST, Fanout
 from services.front.hub import Hub
 from services.front.listening import describe_addresses, listening
@@ -35,6 +36,7 @@ from services.front.presence import Presence
 from services.front.sessions import Sessions
 from services.front.timers import Wheel
 from services.front.trimming import find_trim, trim_after_unread
+from services.front.uplinks import Uplinks
 from services.front.view import FrontView, all_partitions
 from services.metrics import Level, Measure, serving_metrics
 from services.permissions import Permissions
@@ -130,6 +132,7 @@ def assemble(
         neighbours=neighbours,
         presence=presence,
         movements=Movements(addresses, neighbours, presence, measures),
+        uplinks=Uplinks(Errands(neighbours), config.client.queue_max_size),
         sessions=Sessions(config.client.connection_limit),
         wheel=Wheel(clock),
         monotonic=clock.monotonic,
@@ -160,6 +163,7 @@ async def running(parts: Parts, fanout: Fanout) -> AsyncIterator[None]:
                 tasks.create_task(parts.neighbours.run()),
                 tasks.create_task(parts.presence.run()),
                 tasks.create_task(parts.movements.run()),
+                tasks.create_task(parts.uplinks.run()),
             ]
             try:
                 yield

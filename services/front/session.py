@@ -68,6 +68,10 @@ class Line(Protocol):
     def pings_by_frame(self) -> bool:
         """Whether the client asked for WebSocket pings instead of the protocol's own."""
 
+    @property
+    def answers_pings(self) -> bool:
+        """Whether the client can answer them, and so has to."""
+
     def close(self, code: int, reason: str, *, is_slow: bool) -> None:
         """Tell the client why, and end the connection soon. Never waits."""
 
@@ -92,6 +96,7 @@ class Session:
         "state",
         "subscriptions",
         "unanswered",
+        "uplink",
         "user",
     )
 
@@ -106,6 +111,8 @@ class Session:
         self.id = ""
         self.user = ""
         self.conn_info = b""
+        self.uplink = ""
+        """Under which id requests bring what the client sends; empty if its connection does."""
         self.sender: bytes | None = None
         """The encoded ClientInfo, once it was needed."""
         self.subscriptions: dict[str, Subscription] | None = None
@@ -136,9 +143,14 @@ class Session:
     @property
     def announced_ping_seconds(self) -> int:
         """How often the client is told to expect a ping; 0 if it will not see any."""
-        if self._line.pings_by_frame:
+        if self._line.pings_by_frame or not self.encoding.ping:
             return 0
         return math.ceil(self.parts.config.client.ping_interval)
+
+    @property
+    def answers_pings(self) -> bool:
+        """Whether the client is told to answer pings."""
+        return self._line.answers_pings and self.announced_ping_seconds > 0
 
     # ---- what is said to the client
 
@@ -299,7 +311,8 @@ class Session:
     def _ping(self, now_seconds: float) -> None:
         client = self.parts.config.client
         self._ping_seconds = now_seconds + client.ping_interval
-        self._pong_seconds = now_seconds + client.pong_timeout
+        if self._line.answers_pings:
+            self._pong_seconds = now_seconds + client.pong_timeout
         self.say(_PING_FRAME if self._line.pings_by_frame else self.encoding.ping)
 
     def _end_expired(self, now_seconds: float) -> None:

@@ -106,6 +106,7 @@ class Line:
 
     def __init__(self, outbox: Outbox, *, pings_by_frame: bool = False) -> None:
         self.pings_by_frame = pings_by_frame
+        self.answers_pings = True
         self.remote = "192.0.2.1"
         self.closed: tuple[int, str] | None = None
         self._outbox = outbox

@@ -1,0 +1,78 @@
+"""`POST /emulation`: frames of clients whose connection only goes the other way.
+
+    {"session":"…","node":"…","data":"commands, with newlines between them"}
+
+Rules: answered as soon as the frame is taken, before it is carried out; what comes of it is told
+over the client's stream.
+
+Not here: the order of frames and their way to another front (`services.front.uplinks`).
+"""
+
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from services.front.transports.requests import check_origin, is_binary, preflight, read_body
+from services.front.transports.websocket import PARTS
+
+_ID_CHARACTERS_AT_MOST: Final = 100
+
+# A frame in a JSON string has a backslash before each quote.
+ESCAPING: Final = 2
+_ENVELOPE_BYTES: Final = 1024
+
+answer_emulation_preflight = preflight("POST, OPTIONS")
+
+
+class _Emulated(msgspec.Struct, frozen=True):
+    session: str
+    node: str
+    data: str
+
+
+_decode = msgspec.json.Decoder(_Emulated).decode
+
+
+async def serve_emulation(request: web.Request) -> web.Response:
+    """Bring a frame to the session that it names.
+
+    Raises:
+        HTTPException: it is no request that is welcome here.
+
+    Cancelling: the frame may be carried out.
+    """
+    parts = request.app[PARTS]
+    headers = check_origin(request, parts)
+    if is_binary(request):
+        raise web.HTTPUnsupportedMediaType(text="JSON only\n", headers=headers)
+    limit_bytes = parts.config.client.message_size_limit
+    body = await read_body(request, parts, ESCAPING * limit_bytes + _ENVELOPE_BYTES, headers)
+    emulated = _decode_envelope(body, headers)
+    frame = emulated.data.encode()
+    if len(frame) > limit_bytes:
+        raise web.HTTPRequestEntityTooLarge(
+            limit_bytes,
+            len(frame),
+            text="too large; see client.message_size_limit\n",
+            headers=headers,
+        )
+    status = await parts.uplinks.deliver(emulated.node, emulated.session, frame)
+    retry = {"Retry-After": "1"} if status is HTTPStatus.SERVICE_UNAVAILABLE else {}
+    return web.Response(status=status, headers={**headers, **retry})
+
+
+def _decode_envelope(body: bytes, headers: dict[str, str]) -> _Emulated:
+    """The parts of a request's body.
+
+    Raises:
+        HTTPBadRequest: it is no such body.
+    """
+    try:
+        emulated = _decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise web.HTTPBadRequest(text="not an emulation request\n", headers=headers) from None
+    if max(len(emulated.session), len(emulated.node)) > _ID_CHARACTERS_AT_MOST:
+        raise web.HTTPBadRequest(text="no such ids\n", headers=headers)
+    return emulated
