@@ -17,7 +17,7 @@ PIP_COMPILE := env -u PIP_FIND_LINKS $(BIN)/pip-compile --quiet --generate-hashe
 	--no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help up dev test check format bench faults rabbitmq4 lock clean rabbitmq browser
+.PHONY: help up dev test check format bench faults rabbitmq4 proto lock clean rabbitmq browser
 .DELETE_ON_ERROR:
 
 help: ## Say what there is
@@ -53,6 +53,10 @@ bench: $(READY) rabbitmq $(BENCH_NODE_READY) ## Measure, and print the table
 format: $(READY) ## Format the source and mend what lint can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+proto: $(READY) ## Make the module of the client protocol's Protobuf messages
+	$(BIN)/python -m grpc_tools.protoc --proto_path=. --python_out=. --pyi_out=. \
+		services/wire/client.proto
 
 lock: $(READY) ## Resolve the dependencies anew
 	$(PIP_COMPILE) --upgrade --output-file requirements.lock pyproject.toml
