@@ -7,7 +7,7 @@ they arrive late, slowly or in small pieces, but all and in order.
 import asyncio
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
@@ -44,18 +44,20 @@ class Line:
         self.weather = FAIR
         self._hold = hold
         self._random = random
-        self._flowing = asyncio.Event()
-        self._flowing.set()
+        self._flowing = {direction: asyncio.Event() for direction in Direction}
+        self.thaw()
         self._writers: dict[Direction, asyncio.StreamWriter] = {}
         self._carrying: asyncio.Future[tuple[None, None]] | None = None
 
-    def freeze(self) -> None:
-        """Let nothing through, either way, and tell nobody."""
-        self._flowing.clear()
+    def freeze(self, directions: Iterable[Direction] = Direction) -> None:
+        """Let nothing through in these directions, and tell nobody."""
+        for direction in directions:
+            self._flowing[direction].clear()
 
     def thaw(self) -> None:
         """Let everything through that had to wait."""
-        self._flowing.set()
+        for flowing in self._flowing.values():
+            flowing.set()
 
     def cut(self) -> None:
         """Lose the connection at once, with what is on its way: both ends see a reset."""
@@ -92,19 +94,19 @@ class Line:
             content = await reader.read(self._chunk_bytes)
             if not content:
                 break
-            await self._flowing.wait()
+            await self._flowing[direction].wait()
             await self._endure_weather(len(content))
             for passage in self.inspector.inspect(direction, content):
                 await self._pass_on(direction, passage)
         # One direction closed is the connection closed, to both protocols that pass here.
-        await self._flowing.wait()
+        await self._flowing[direction].wait()
         self._writers[direction].close()
 
     async def _pass_on(self, direction: Direction, passage: Passage) -> None:
         content = passage.content
         if passage.moment is not None:
             content = await self._hold(self, passage)
-        await self._flowing.wait()
+        await self._flowing[direction].wait()
         writer = self._writers[direction]
         size = self.weather.slice_bytes or len(content)
         for start in range(0, len(content), max(size, 1)):

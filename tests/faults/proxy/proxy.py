@@ -7,7 +7,7 @@ from random import Random
 
 from broker.local.ports import HOST
 from tests.faults.proxy.line import FAIR, Line, Weather
-from tests.faults.proxy.moment import Inspector, Moment, Passage
+from tests.faults.proxy.moment import Direction, Inspector, Moment, Passage
 from tests.faults.proxy.trap import Caught, Trap
 
 _CONNECT_SECONDS = 5.0
@@ -24,7 +24,7 @@ class Proxy:
         self._address = (host, port)
         self._inspector = inspector
         self._weather = FAIR
-        self._is_frozen = False
+        self._frozen: tuple[Direction, ...] = ()
         self._traps: list[Trap] = []
         self._random = Random(name)
         self._server: asyncio.Server | None = None
@@ -42,15 +42,15 @@ class Proxy:
         for line in list(self.lines if lines is None else lines):
             line.cut()
 
-    def freeze(self) -> None:
-        """Let nothing through on any connection, also new ones."""
-        self._is_frozen = True
+    def freeze(self, directions: Iterable[Direction] = Direction) -> None:
+        """Let nothing through in these directions on any connection, also new ones."""
+        self._frozen = tuple(directions)
         for line in self.lines:
-            line.freeze()
+            line.freeze(self._frozen)
 
     def thaw(self) -> None:
         """Let everything through again."""
-        self._is_frozen = False
+        self._frozen = ()
         for line in self.lines:
             line.thaw()
 
@@ -100,8 +100,7 @@ class Proxy:
             server = await asyncio.open_connection(*self._address)
         line = Line(self._inspector(), self._hold, self._random)
         line.weather = self._weather
-        if self._is_frozen:
-            line.freeze()
+        line.freeze(self._frozen)
         self.lines.add(line)
         try:
             await line.carry((reader, writer), server)

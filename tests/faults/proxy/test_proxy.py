@@ -95,6 +95,21 @@ async def test_what_was_frozen_arrives_after_the_thaw() -> None:
         assert await conversation.reader.readexactly(4) == b"two\n"
 
 
+async def test_one_direction_can_be_frozen_alone() -> None:
+    async with conversing() as conversation:
+        conversation.proxy.freeze([Direction.DOWN])
+        trap = Trap(Moment.PUBLISH)
+        conversation.proxy.arm(trap)
+        await conversation.say(b"publish\n")
+        (await trap.until_sprung()).release()  # there it is on its way
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await conversation.reader.readexactly(1)
+        conversation.proxy.thaw()
+
+        assert await conversation.reader.readexactly(8) == b"publish\n"
+
+
 async def test_a_connection_made_while_frozen_is_accepted_and_silent() -> None:
     async with conversing() as conversation:
         conversation.proxy.freeze()

@@ -3,6 +3,7 @@
 import asyncio
 
 from tests.faults.proxy.line import FAIR, Weather
+from tests.faults.proxy.moment import Direction, Moment
 from tests.faults.striking.processes import BAD_WEATHER_SECONDS, DELAYED, THROTTLED
 from tests.faults.striking.scene import Scene
 
@@ -20,8 +21,8 @@ async def cut(scene: Scene) -> None:
 
 
 async def half_open(scene: Scene) -> None:
-    """Let nothing through and tell nobody; in the end the connections turn out to be lost."""
-    scene.clients.freeze()
+    """Let nothing through one way or both; in the end the connections turn out to be lost."""
+    scene.clients.freeze(scene.half_open_directions())
     try:
         await asyncio.sleep(scene.random.uniform(*HALF_OPEN_SECONDS))
     finally:
@@ -33,10 +34,12 @@ async def half_open(scene: Scene) -> None:
 async def reset_in_frame(scene: Scene) -> None:
     """Let half of a frame arrive, and then a reset."""
     assert scene.caught is not None
-    content = scene.caught.passage.content
-    scene.caught.release(content[: len(content) // 2])
+    content, moment = scene.caught.passage
+    direction = Direction.UP if moment is Moment.PUBLISH else Direction.DOWN
+    # While the frame is held nothing else goes that way: half of it would swallow what follows.
+    scene.caught.line.inject(direction, content[: len(content) // 2])
     await asyncio.sleep(_ON_ITS_WAY_SECONDS)
-    scene.caught.line.cut()
+    scene.drop()
 
 
 async def delay(scene: Scene) -> None:

@@ -83,9 +83,10 @@ async def cut(scene: Scene) -> None:
 
 
 async def half_open(scene: Scene) -> None:
-    """Let nothing through and tell nobody; in the end the connections turn out to be lost."""
+    """Let nothing through one way or both; in the end the connections turn out to be lost."""
+    directions = scene.half_open_directions()
     for way in scene.member.ways:
-        way.freeze()
+        way.freeze(directions)
     try:
         await asyncio.sleep(scene.random.uniform(*HALF_OPEN_SECONDS))
     finally:

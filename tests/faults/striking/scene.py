@@ -5,6 +5,7 @@ from random import Random
 
 from tests.faults.arena import Arena, FrontMember, Member
 from tests.faults.load import Load
+from tests.faults.proxy.moment import Direction
 from tests.faults.proxy.proxy import Proxy
 from tests.faults.proxy.trap import Caught
 
@@ -31,6 +32,11 @@ class Scene:
         """The way from its clients to it."""
         assert self.front.clients is not None
         return self.front.clients
+
+    def half_open_directions(self) -> tuple[Direction, ...]:
+        """Draw in which directions a connection that broke unsaid lets nothing through."""
+        one_way = [(direction,) for direction in Direction]
+        return self.random.choice([tuple(Direction), *one_way])
 
     def let_go(self) -> None:
         """Let the held frame arrive."""
