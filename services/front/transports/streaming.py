@@ -11,7 +11,7 @@ Rules
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -24,9 +24,10 @@ from services.front.session import Session
 from services.front.uplinks import Receive
 from services.wire.reply import DisconnectPush
 
-# As for WebSockets: for the last push to arrive.
-_GRACE_SECONDS: Final = 2.0
-_SLOW_GRACE_SECONDS: Final = 0.5
+# For the last push to arrive; from, and to. As for WebSockets, those who are slow together are not
+# cut off together.
+_GRACE_SECONDS: Final = (2.0, 2.5)
+_SLOW_GRACE_SECONDS: Final = (0.5, 2.5)
 
 # Nothing between us and the client may keep what has left here, neither for later nor for others.
 _HEADERS: Final = {
@@ -41,15 +42,22 @@ _HEADERS: Final = {
 class StreamLine:
     """The connection under a session; see `session.Line`."""
 
-    __slots__ = ("_language", "_outbox", "_transport", "ended")
+    __slots__ = ("_jitter", "_language", "_outbox", "_transport", "ended")
 
     pings_by_frame: Final = False
     answers_pings: Final = True
 
-    def __init__(self, transport: asyncio.Transport, outbox: Outbox, language: Language) -> None:
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        outbox: Outbox,
+        language: Language,
+        jitter: Callable[[float, float], float],
+    ) -> None:
         self._transport = transport
         self._outbox = outbox
         self._language = language
+        self._jitter = jitter
         self.ended: Final = asyncio.Event()
         """Set when nothing more is to be told."""
 
@@ -62,7 +70,7 @@ class StreamLine:
     def close(self, code: int, reason: str, *, is_slow: bool) -> None:
         """Tell the client why, and end the connection soon. Never waits."""
         self._outbox.close(self._language.encode_push("", DisconnectPush.custom(code, reason)))
-        grace_seconds = _SLOW_GRACE_SECONDS if is_slow else _GRACE_SECONDS
+        grace_seconds = self._jitter(*(_SLOW_GRACE_SECONDS if is_slow else _GRACE_SECONDS))
         asyncio.get_running_loop().call_later(grace_seconds, self._transport.abort)
         self.ended.set()
 
@@ -129,7 +137,7 @@ async def stream(
     if transport is None:
         return response
     outbox = Outbox(transport, parts.flusher, parts.config.client.queue_max_size)
-    line = StreamLine(transport, outbox, language)
+    line = StreamLine(transport, outbox, language, parts.jitter)
     session = Session(parts, line, outbox, language)
     uplink = parts.uplinks.open(session, receive)
     try:
