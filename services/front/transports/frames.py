@@ -6,6 +6,8 @@ Not here: reading frames (aiohttp does), who gets them.
 from typing import Final
 
 _FINAL: Final = 0x80
+_TEXT: Final = _FINAL | 0x1
+_BINARY: Final = _FINAL | 0x2
 _CLOSE: Final = _FINAL | 0x8
 _PING: Final = _FINAL | 0x9
 _PONG: Final = _FINAL | 0xA
@@ -20,12 +22,21 @@ _MEDIUM_BYTES: Final = 0xFFFF
 
 def frame_text(payload: bytes) -> bytes:
     """A text message of one frame (RFC 6455 §5.2)."""
+    return _frame(_TEXT, payload)
+
+
+def frame_binary(payload: bytes) -> bytes:
+    """A binary message of one frame (RFC 6455 §5.2)."""
+    return _frame(_BINARY, payload)
+
+
+def _frame(head: int, payload: bytes) -> bytes:
     size = len(payload)
     if size <= _SHORT_BYTES:
-        return b"\x81%c%b" % (size, payload)
+        return b"%c%c%b" % (head, size, payload)
     if size <= _MEDIUM_BYTES:
-        return b"\x81\x7e%b%b" % (size.to_bytes(2, "big"), payload)
-    return b"\x81\x7f%b%b" % (size.to_bytes(8, "big"), payload)
+        return b"%c\x7e%b%b" % (head, size.to_bytes(2, "big"), payload)
+    return b"%c\x7f%b%b" % (head, size.to_bytes(8, "big"), payload)
 
 
 def frame_close(code: int, reason: str = "") -> bytes:

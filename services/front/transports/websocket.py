@@ -1,4 +1,4 @@
-"""`GET /connection/websocket`: the client protocol over a WebSocket, in JSON.
+"""`GET /connection/websocket`: the client protocol over a WebSocket, in JSON or in Protobuf.
 
 Replies and pushes are written straight to the transport: a frame is built once, for everybody,
 and what one turn of the loop produces leaves in one write. aiohttp does the handshake and reads.
@@ -21,6 +21,7 @@ from aiohttp.http import WSMessageNoDecodeText
 
 from services.front.encoding import Language
 from services.front.encodings.websocket_json import WEBSOCKET_JSON
+from services.front.encodings.websocket_protobuf import WEBSOCKET_PROTOBUF
 from services.front.outbox import Outbox
 from services.front.parts import Parts
 from services.front.receiving import receive
@@ -28,12 +29,14 @@ from services.front.session import Session
 from services.front.transports.frames import NO_CODE, frame_close, frame_pong
 from services.origins import may_connect_from
 from services.wire.errors import Disconnect
+from services.wire.protobuf_codec import decode_frame
 
 _log = structlog.get_logger(__name__)
 
 PARTS: Final = web.AppKey("parts", Parts)
 
 SUBPROTOCOL: Final = "centrifuge-json"
+PROTOBUF_SUBPROTOCOL: Final = "centrifuge-protobuf"
 
 # For the close frame to arrive and to be answered; from, and to. A client that got it closes by
 # itself. Cutting off one with a megabyte unsent takes 0.3 ms, and 1,000 that stopped reading
@@ -129,7 +132,30 @@ class _JsonConversation:
         session.disconnect(Disconnect.BAD_REQUEST, "a binary frame in a JSON session")
 
 
+class _ProtobufConversation:
+    """The same in Protobuf."""
+
+    encoding = WEBSOCKET_PROTOBUF
+    subprotocols = (PROTOBUF_SUBPROTOCOL,)
+
+    async def open(self, session: Session) -> None:
+        """See `Conversation.open`; it is the client who begins."""
+
+    async def receive(self, session: Session, frame: bytes) -> None:
+        """See `Conversation.receive`."""
+        session.disconnect(Disconnect.BAD_REQUEST, "a text frame in a Protobuf session")
+
+    async def receive_binary(self, session: Session, frame: bytes) -> None:
+        """See `Conversation.receive_binary`."""
+        await receive(session, frame, decode_frame)
+
+
 _JSON: Final = _JsonConversation()
+_PROTOBUF: Final = _ProtobufConversation()
+_BY_SUBPROTOCOL: Final[dict[str, Conversation]] = {
+    SUBPROTOCOL: _JSON,
+    PROTOBUF_SUBPROTOCOL: _PROTOBUF,
+}
 
 
 async def serve_websocket(request: web.Request) -> web.StreamResponse:
@@ -141,7 +167,20 @@ async def serve_websocket(request: web.Request) -> web.StreamResponse:
     Cancelling: the connection is cut off.
     """
     pings_by_frame = request.query.get("cf_ws_frame_ping_pong") == "true"
-    return await converse(request, _JSON, pings_by_frame=pings_by_frame)
+    return await converse(request, _conversation(request), pings_by_frame=pings_by_frame)
+
+
+def _conversation(request: web.Request) -> Conversation:
+    """What the client wants to speak: the first subprotocol it offers that is known, else what its
+    URL says, else JSON.
+    """
+    # Of several such headers aiohttp answers the first.
+    for offer in request.headers.get("Sec-WebSocket-Protocol", "").split(","):
+        known = _BY_SUBPROTOCOL.get(offer.strip())
+        if known is not None:
+            return known
+    is_protobuf = "protobuf" in (request.query.get("format"), request.query.get("cf_protocol"))
+    return _PROTOBUF if is_protobuf else _JSON
 
 
 async def converse(

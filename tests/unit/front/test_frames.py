@@ -4,7 +4,13 @@ import pytest
 from websockets.frames import Close, Frame, Opcode
 from websockets.streams import StreamReader
 
-from services.front.transports.frames import frame_close, frame_ping, frame_pong, frame_text
+from services.front.transports.frames import (
+    frame_binary,
+    frame_close,
+    frame_ping,
+    frame_pong,
+    frame_text,
+)
 
 
 def read(stream: bytes) -> Frame:
@@ -25,6 +31,12 @@ def read(stream: bytes) -> Frame:
 def test_a_text_frame_of_any_size(size: int) -> None:
     frame = read(frame_text(b"x" * size))
     assert (frame.opcode, frame.fin, bytes(frame.data)) == (Opcode.TEXT, True, b"x" * size)
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536, 200_000])
+def test_a_binary_frame_of_any_size(size: int) -> None:
+    frame = read(frame_binary(b"\x00" * size))
+    assert (frame.opcode, frame.fin, bytes(frame.data)) == (Opcode.BINARY, True, b"\x00" * size)
 
 
 @pytest.mark.parametrize("reason", ["", "shutdown", "x" * 123])
