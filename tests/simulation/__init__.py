@@ -10,6 +10,7 @@
     seeds      a life lived and checked
     checks     what must hold
     world      all of it together: a seed's life from birth to rest
+    mutants    rules of the product broken on purpose
 
 Everything in a run comes from its seed. `python -m tests.simulation 0:2000` runs many and prints
 those that fail; `python -m tests.simulation 17 --log` runs one and shows what the processes log.

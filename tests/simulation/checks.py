@@ -4,11 +4,15 @@ Rules: nothing here asks the product's code what a log means; `truth` says.
 """
 
 from collections.abc import Sequence
+from random import Random
 from typing import TYPE_CHECKING
 
 from broker.batch import decode_batch
+from broker.interface import StoredRecord
 from broker.partition import Partition
-from tests.simulation.clients import FOLLOWED, Event, Note, Subscriber
+from broker.record import decode_record
+from services.view.partition import PartitionView
+from tests.simulation.clients import Event, Note, Subscriber
 from tests.simulation.truth import Told, Truth, read_truth
 from tests.simulation.world import WITHIN_POSITIONS, Violation, World
 
@@ -18,18 +22,13 @@ if TYPE_CHECKING:
 _WITHIN_POSITIONS = 1_000
 
 
-class Publication(tuple[str, int, bytes]):
-    """Epoch, offset and payload, as a subscriber sees it."""
-
-    __slots__ = ()
-
-
 class Checks:
     """A world's checks."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         within = WITHIN_POSITIONS if world.traits.are_limits_small else _WITHIN_POSITIONS
+        self._within = within
         self._truths: dict[Partition, list[Truth]] = {
             partition: [read_truth(generation, within) for generation in archive.generations]
             for partition, archive in world.archives.items()
@@ -48,6 +47,8 @@ class Checks:
             self._offsets_have_no_gap(truths[-1])
             if self._world.traits.is_order_kept:
                 self._senders_are_in_order(truths[-1])
+            generation = self._world.archives[partition].generations[-1]
+            self._whoever_begins_in_the_middle_agrees(truths[-1], generation)
         self._readers_agree()
         self._nobody_is_alarmed_without_need()
         for subscriber in self._world.subscribers:
@@ -131,6 +132,25 @@ class Checks:
                 raise Violation(f"{reader.name} does not know the last record")
         self._views_agree()
 
+    def _whoever_begins_in_the_middle_agrees(self, truth: Truth, all_: list[StoredRecord]) -> None:
+        """A reader is given the log from anywhere; what it cannot judge yet it leaves out."""
+        random = Random(f"{self._world.seed} beginnings")
+        others = [at for at, each in enumerate(all_) if each not in truth.counted]
+        for first in random.choices(range(len(all_)), k=4) + random.choices(others, k=4):
+            view = PartitionView(int(self._world.config.channel.history_meta_ttl))
+            counted = [
+                stored
+                for stored in all_[first:]
+                if view.fold(stored.position, decode_record(stored.body)).settled is not None
+            ]
+            if counted != truth.counted[len(truth.counted) - len(counted) :]:
+                raise Violation(f"who begins at {all_[first].position} reads what is not so")
+            early = all_[first].position + self._within
+            if [each for each in truth.counted if each.position > early] != [
+                each for each in counted if each.position > early
+            ]:
+                raise Violation(f"who begins at {all_[first].position} leaves something out")
+
     def _views_agree(self) -> None:
         world = self._world
         for partition, truths in self._truths.items():
@@ -160,7 +180,10 @@ class Checks:
             [each for each in truth.told if each.kind == 0 and each.channel == subscriber.channel]
             for truth in self._truths[partition]
         ]
-        stays = _stays(subscriber.events, is_cut_by_loss=self._world.traits.is_log_lost)
+        is_lost = self._world.traits.is_log_lost
+        stays = _stays(subscriber.events, is_cut_by_recovery=is_lost)
+        # What comes after the last signal has to be whole, whatever was lost before.
+        stays += _stays(subscriber.events, is_cut_by_recovery=False)[-1:]
         for stay in stays:
             if not any(_is_continuous(stay, history) for history in histories):
                 raise Violation(f"{subscriber.name} was not told that it missed something: {stay}")
@@ -190,20 +213,21 @@ def _is_slice(run: "Run", truth: Truth) -> bool:
     return truth.counted[first : first + len(run.counted)] == run.counted
 
 
-def _stays(events: list[Event], *, is_cut_by_loss: bool) -> list[list[Event]]:
+def _stays(events: list[Event], *, is_cut_by_recovery: bool) -> list[list[Event]]:
     """What a subscriber was told, cut where it was told that something may be missing.
 
-    Each stay begins with a position. Where a log was lost, a front may still take the epoch for
-    whole when its subscribers come back; the cut that follows tells them again.
+    Each stay begins with a position. While a log has lost its tail and not yet been cut, a front
+    that never read the tail takes the epoch for whole, and a subscriber that did for recovered; the
+    cut that follows tells it. So there a recovery proves nothing, unless it is the last.
     """
     stays: list[list[Event]] = []
-    is_lost = False
     for event in events:
-        if event.kind in ("fresh", "unrecovered") or (event.kind == "recovered" and is_lost):
+        if event.kind in ("fresh", "unrecovered") or (
+            event.kind == "recovered" and is_cut_by_recovery
+        ):
             stays.append([event])
         elif event.kind == "publication":
             stays[-1].append(event)
-        is_lost = event.kind == "lost" and is_cut_by_loss
     return stays
 
 
@@ -224,6 +248,3 @@ def _is_continuous(stay: list[Event], history: list[Told]) -> bool:
         return got[0].offset == 1
     before = history[first - 1] if first else None
     return before is not None and (before.epoch, before.offset) == (start.epoch, start.offset)
-
-
-assert FOLLOWED

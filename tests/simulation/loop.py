@@ -81,6 +81,11 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             self._ready.extend(frozen.ready)
             self._ready.extend(frozen.timers)
 
+    def thaw_all(self) -> None:
+        """Let every process go on."""
+        for process in list(self._frozen):
+            self.thaw(process)
+
     def _make_task(
         self,
         loop: asyncio.AbstractEventLoop,

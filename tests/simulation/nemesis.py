@@ -11,7 +11,8 @@ from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from broker.embedded import Leg
-from tests.simulation.processes import Ambush, Process
+from broker.embedded.pool import WaitingBatch
+from tests.simulation.processes import Ambush, Process, WorkerProcess
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -21,7 +22,9 @@ AnyProcess = TypeVar("AnyProcess", bound=Process)
 # Between these something is begun and not finished. CONFIRMING is after the append and before the
 # read-back, SETTLING after the read-back.
 _LEGS = (Leg.SENDING, Leg.CONFIRMING, Leg.READING, Leg.TAKING, Leg.SETTLING, Leg.OPENING)
+_APPENDING = (Leg.SENDING, Leg.SENDING, Leg.CONFIRMING, Leg.READING)
 _AMBUSH_SECONDS = 2.0
+_PREFETCH = 6
 _LEAVE_SECONDS = 90.0
 """More than the longest freeze and alarm together, beside which a worker waits for little."""
 _HEARTBEAT_SECONDS = 9.0
@@ -57,6 +60,9 @@ class Nemesis:
             self.cut_off,
             self.cut_off,
             self.lose_intakes,
+            self.make_zombie,
+            self.make_zombie,
+            self.make_zombie,
             self.kill_front,
             self.restart_reader,
             self.hold_publishes,
@@ -74,8 +80,10 @@ class Nemesis:
     async def _wait_for_moment(self, victim: Process) -> None:
         """Half of the time, wait until the victim is in the middle of something."""
         if self._random.random() < 0.5:
-            return
-        ambush = victim.ambush = Ambush(self._random.choice(_LEGS))
+            await self._lie_in_wait(victim, self._random.choice(_LEGS))
+
+    async def _lie_in_wait(self, victim: Process, leg: Leg) -> None:
+        ambush = victim.ambush = Ambush(leg)
         await asyncio.wait([asyncio.ensure_future(ambush.sprung.wait())], timeout=_AMBUSH_SECONDS)
         ambush.sprung.set()
 
@@ -86,20 +94,31 @@ class Nemesis:
     def _one_of(self, processes: list[AnyProcess]) -> AnyProcess | None:
         return self._random.choice(processes) if processes else None
 
+    def _a_worker(self) -> WorkerProcess | None:
+        """One that works, as a rule: those that wait for their turn have little to lose."""
+        world = self._world
+        active = {name for each in world.archives for name in world.node.line(each)[:1]}
+        working = [worker for worker in world.workers if worker.name in active]
+        if working and self._random.random() < 0.8:
+            return self._random.choice(working)
+        return self._one_of(world.workers)
+
     def _anybody(self) -> Process | None:
         world = self._world
-        return self._one_of([*world.workers, *world.workers, *world.fronts, *world.readers])
+        if self._random.random() < 0.5:
+            return self._a_worker()
+        return self._one_of([*world.fronts, *world.readers])
 
     # ---- processes
 
     async def kill_worker(self) -> None:
-        if worker := self._one_of(self._world.workers):
+        if worker := self._a_worker():
             await self._wait_for_moment(worker)
             await worker.kill()
             await self._world.replace_worker(worker, self._pause(4.0))
 
     async def leave(self) -> None:
-        if worker := self._one_of(self._world.workers):
+        if worker := self._a_worker():
             await self._wait_for_moment(worker)
             worker.stop.set()
             async with asyncio.timeout(_LEAVE_SECONDS):
@@ -148,9 +167,19 @@ class Nemesis:
             victim.restore()
 
     async def lose_intakes(self) -> None:
-        if victim := self._one_of(self._world.workers):
+        if victim := self._a_worker():
             await self._wait_for_moment(victim)
             victim.lose_intakes()
+
+    async def make_zombie(self) -> None:
+        """A worker freezes in the middle of an append, another takes over, and it wakes up."""
+        if victim := self._a_worker():
+            await self._lie_in_wait(victim, self._random.choice(_APPENDING))
+            victim.freeze()
+            await asyncio.sleep(self._pause(0.2))
+            victim.lose_intakes()
+            await asyncio.sleep(self._pause(4.0))
+            victim.thaw()
 
     async def slow_down(self) -> None:
         if victim := self._anybody():
@@ -188,4 +217,10 @@ class Nemesis:
 
     async def reorder(self) -> None:
         for partition in self._world.archives:
-            self._world.node.reorder_waiting(partition, self._random.shuffle)
+            self._world.node.reorder_waiting(partition, self._shuffle_first)
+
+    def _shuffle_first(self, waiting: list[WaitingBatch]) -> None:
+        # What an intake gave back. Further than a worker's prefetch nothing gets out of its place.
+        first = waiting[:_PREFETCH]
+        self._random.shuffle(first)
+        waiting[:_PREFETCH] = first

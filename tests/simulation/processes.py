@@ -149,6 +149,10 @@ class FrontProcess(Process):
         finally:
             self.is_open = False
 
+    async def kill(self) -> None:
+        self.is_open = False
+        await super().kill()
+
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(1.0)

@@ -14,8 +14,10 @@ from itertools import chain
 from random import Random
 
 import broker.producer
+import services.log_reader
 import services.view.ledger
 import services.view.snapshot
+import services.worker.claim
 import services.worker.partition
 import services.worker.snapshots
 from broker.embedded import EmbeddedBroker, EmbeddedLimits
@@ -172,15 +174,22 @@ class World:
 
     async def _live(self) -> None:
         async with asyncio.TaskGroup() as self.tasks:
-            for archive in self.archives.values():
-                self.tasks.create_task(archive.run())
-            self._populate()
-            striking = self.tasks.create_task(self.nemesis.run())
-            await asyncio.sleep(self.life_seconds)
-            self.closing.set_result(None)
-            await striking
-            await self._come_to_rest()
+            try:
+                await self._live_and_rest()
+            finally:
+                # Whatever ended it: who is frozen could not end.
+                self.loop.thaw_all()
             raise _Over
+
+    async def _live_and_rest(self) -> None:
+        for archive in self.archives.values():
+            self.tasks.create_task(archive.run())
+        self._populate()
+        striking = self.tasks.create_task(self.nemesis.run())
+        await asyncio.sleep(self.life_seconds)
+        self.closing.set_result(None)
+        await striking
+        await self._come_to_rest()
 
     def _populate(self) -> None:
         for _ in range(self.random.choice((2, 3))):
@@ -313,6 +322,8 @@ def small_limits() -> Iterator[None]:
             (services.view.ledger, "SETTLED_WITHIN_POSITIONS", WITHIN_POSITIONS),
             (worker, "PREFETCH", 6),
             (worker, "RECORD_ENTRIES_AT_MOST", 8),
+            (services.worker.claim, "FENCE_EVERY_SECONDS", 5.0),
+            (services.log_reader, "READ_EARLY_SECONDS", 20.0),
             (snapshots, "EVERY_RECORDS", 12),
             (snapshots, "EVERY_SECONDS", 6.0),
             (snapshots, "AT_MOST_EVERY_SECONDS", 1.0),
