@@ -330,3 +330,14 @@ async def test_reading_to_the_end_fails_when_the_connection_is_lost(
     with pytest.raises(BrokerUnavailable):
         await read_on()
     assert len(given) < len(kept(node))
+
+
+async def test_reading_to_an_end_that_is_gone_gives_up(
+    node: EmbeddedBroker, broker: EmbeddedAccess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.follow.SILENCE_SECONDS", 0.05)
+    await append(node, BODIES)
+    end = kept(node)[-1].position
+    node.lose_tail(MAIN, 1)
+    with pytest.raises(BrokerUnavailable):
+        _ = [record async for record in read_to_end(broker.log(MAIN), 0, end)]
