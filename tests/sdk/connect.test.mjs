@@ -10,6 +10,7 @@ import {
   makeClient,
   makeToken,
   nextEvent,
+  transport,
 } from './support.mjs';
 
 test('a client without a token connects as anonymous', async (t) => {
@@ -20,7 +21,7 @@ test('a client without a token connects as anonymous', async (t) => {
   const context = await connected;
 
   assert.match(context.client, /^[0-9a-f-]{36}$/);
-  assert.equal(context.transport, 'websocket');
+  assert.equal(context.transport, transport);
 });
 
 test('every front accepts clients', async (t) => {
@@ -76,12 +77,37 @@ test('a client that disconnects is told so and nothing else', async (t) => {
   assert.equal((await disconnected).code, 0);
 });
 
+test('a client may connect and disconnect as often as it likes', async (t) => {
+  const channel = freshChannel('room');
+  const watcher = await connectedClient(t, fronts[1]);
+  const client = makeClient(t, fronts[0]);
+  const subscription = client.newSubscription(channel);
+  subscription.subscribe();
+
+  for (let round = 0; round < 20; round += 1) {
+    client.connect();
+    if (round % 2) {
+      await nextEvent(client, 'connected');
+    }
+    client.disconnect();
+  }
+  client.connect();
+  await nextEvent(subscription, 'subscribed');
+
+  const deadline = Date.now() + 1_000;
+  let clients = {};
+  do {
+    ({ clients } = await watcher.presence(channel));
+  } while (Object.keys(clients).length !== 1 && Date.now() < deadline);
+  assert.equal(Object.keys(clients).length, 1);
+});
+
 test("a token's channels are followed without being asked for, and recovered", async (t) => {
   const channel = freshChannel();
   const token = makeToken({ sub: '42', exp: inSeconds(60), channels: [channel] });
-  const { websocket, drop } = droppable();
+  const { line, drop } = droppable();
   // Away for long enough to miss something.
-  const client = makeClient(t, fronts[0], { token, websocket, minReconnectDelay: 1000 });
+  const client = makeClient(t, fronts[0], { token, ...line, minReconnectDelay: 1000 });
   const received = [];
   client.on('publication', (context) => received.push([context.channel, context.data.n]));
   const subscribed = nextEvent(client, 'subscribed');

@@ -16,9 +16,9 @@ import {
 
 test('a client whose connection is dropped recovers what it missed', async (t) => {
   const channel = freshChannel();
-  const { websocket, drop } = droppable();
+  const { line, drop } = droppable();
   // The pause before it comes back is long enough to publish in.
-  const options = { websocket, minReconnectDelay: 500, maxReconnectDelay: 1000 };
+  const options = { ...line, minReconnectDelay: 500, maxReconnectDelay: 1000 };
   const client = await connectedClient(t, fronts[0], options);
   const { subscription, context, publications, until } = await follow(client, channel);
   const other = await connectedClient(t, fronts[1]);
@@ -68,8 +68,8 @@ test('a client that comes back to another front recovers what it missed', async 
 });
 
 test('a client that missed nothing recovers nothing', async (t) => {
-  const { websocket, drop } = droppable();
-  const client = await connectedClient(t, fronts[0], { websocket });
+  const { line, drop } = droppable();
+  const client = await connectedClient(t, fronts[0], line);
   const { subscription, until } = await follow(client, freshChannel());
   await subscription.publish(1);
   await until(1);
@@ -85,9 +85,9 @@ test('a client that missed nothing recovers nothing', async (t) => {
 
 test('a client that missed more than is kept is told so', async (t) => {
   const channel = freshChannel('members'); // keeps five
-  const { websocket, drop } = droppable();
+  const { line, drop } = droppable();
   const token = makeToken({ sub: '42', exp: inSeconds(60) });
-  const slow = { token, websocket, minReconnectDelay: 500, maxReconnectDelay: 1000 };
+  const slow = { token, ...line, minReconnectDelay: 500, maxReconnectDelay: 1000 };
   const client = await connectedClient(t, fronts[0], slow);
   const { subscription, publications, until } = await follow(client, channel);
   const other = await follow(await connectedClient(t, fronts[1], { token }), channel);

@@ -4,9 +4,13 @@
 import { createHmac, randomUUID } from 'node:crypto';
 import { createServer, connect as openSocket } from 'node:net';
 import { Centrifuge } from 'centrifuge';
+import { EventSource } from 'eventsource';
 import WebSocket from 'ws';
 
 export const fronts = process.env.FRONT_URLS.split(' ');
+
+/** The transport of all clients of this run: "websocket", "http_stream" or "sse". */
+export const transport = process.env.TRANSPORT;
 
 const SECRET = process.env.TOKEN_SECRET;
 const PATIENCE_MS = 10_000;
@@ -30,14 +34,31 @@ export function inSeconds(seconds) {
 
 /** A client that is disconnected when the test ends. `test` is the test's context. */
 export function makeClient(test, url = fronts[0], options = {}) {
-  const client = new Centrifuge(url, {
+  const client = new Centrifuge(transport === 'websocket' ? url : endpointsOf(url), {
     websocket: WebSocket,
+    eventsource: EventSource,
+    emulationEndpoint: emulationOf(url),
     minReconnectDelay: 50,
     maxReconnectDelay: 500,
     ...options,
   });
   test.after(() => client.disconnect());
   return client;
+}
+
+/** The same front without WebSockets. */
+function endpointsOf(url) {
+  return [{ transport, endpoint: httpUrl(url, `/connection/${transport}`) }];
+}
+
+/** Where commands go if not over the connection: to another front, which must forward them. */
+function emulationOf(url) {
+  const at = fronts.indexOf(url);
+  return httpUrl(at < 0 ? url : fronts[(at + 1) % fronts.length], '/emulation');
+}
+
+function httpUrl(url, path) {
+  return new URL(path, url.replace(/^ws/, 'http')).href;
 }
 
 /** A client that has connected. */
@@ -77,16 +98,38 @@ export async function follow(client, channel, options = {}) {
   return { subscription, publications, context, until };
 }
 
-/** A WebSocket class for the SDK's option of that name, whose connections can be dropped. */
+/** Options of a client whose connections can be dropped, and the way to drop the last one. */
 export function droppable() {
-  const opened = [];
+  const drops = [];
   class DroppableWebSocket extends WebSocket {
     constructor(...parameters) {
       super(...parameters);
-      opened.push(this);
+      drops.push(() => this.terminate());
     }
   }
-  return { websocket: DroppableWebSocket, drop: () => opened.at(-1).terminate() };
+  // A stream is the request that is not one of /emulation.
+  const droppableFetch = (url, options) => {
+    if (String(url).endsWith('/emulation')) {
+      return fetch(url, options);
+    }
+    const cut = new AbortController();
+    // Not an AbortError, by which the SDK would think that it was itself.
+    drops.push(() => cut.abort(new Error('cut')));
+    return fetch(url, { ...options, signal: AbortSignal.any([options.signal, cut.signal]) });
+  };
+  class DroppableEventSource extends EventSource {
+    constructor(url, options) {
+      super(url, { ...options, fetch: droppableFetch });
+    }
+  }
+  return {
+    line: {
+      websocket: DroppableWebSocket,
+      eventsource: DroppableEventSource,
+      fetch: droppableFetch,
+    },
+    drop: () => drops.at(-1)(),
+  };
 }
 
 /** What stands before several fronts: one URL, and connections that go to the front of the hour. */

@@ -20,14 +20,20 @@ def node() -> str:
     return find_node(HERE)
 
 
+@pytest.mark.parametrize("transport", ["websocket", "http_stream", "sse"])
 @pytest.mark.parametrize("scenarios", SCENARIOS)
 def test_the_javascript_sdk_finds_what_it_expects(
-    scenarios: str, node: str, fronts: list[str]
+    scenarios: str, transport: str, node: str, fronts: list[str]
 ) -> None:
     done = subprocess.run(
         [node, "--test", "--test-reporter=spec", scenarios],
         cwd=HERE,
-        env={**os.environ, "FRONT_URLS": " ".join(fronts), "TOKEN_SECRET": TOKEN_SECRET},
+        env={
+            **os.environ,
+            "FRONT_URLS": " ".join(fronts),
+            "TOKEN_SECRET": TOKEN_SECRET,
+            "TRANSPORT": transport,
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
