@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import cycle
 
 import aio_pika
 from aio_pika.abc import AbstractConnection
@@ -137,22 +138,26 @@ async def apply_topology(
 ) -> None:
     """Declare all exchanges, queues and streams; begin those that are new. Can be done again.
 
+    A queue or stream is led by the node that it is declared on, so the partitions are spread over
+    the nodes of `urls`.
+
     Raises:
         BrokerUnavailable: no node answers, or the connection was lost half-way: do it again.
         TopologyProblem: something is there already and is not as it should be.
     """
     names = Names(prefix)
-    connection = await _connect(urls)
+    connections = await _connect(urls)
     try:
-        check_version(connection)
+        check_version(connections[0])
         for lane, count in lanes.items():
-            await check_partitions(connection, names, lane, count)
+            await check_partitions(connections[0], names, lane, count)
         new = await _declare(
-            connection, names, list(queues(names, lanes, limits or TopologyLimits()))
+            connections, names, list(queues(names, lanes, limits or TopologyLimits()))
         )
     finally:
-        with suppress(BrokerUnavailable), translating_amqp_errors():
-            await connection.close()
+        for connection in connections:
+            with suppress(BrokerUnavailable), translating_amqp_errors():
+                await connection.close()
     settings = RabbitSettings(tuple(urls), prefix, connection_name="forebay topology")
     async with open_rabbitmq(settings) as broker:
         await asyncio.gather(
@@ -164,15 +169,19 @@ async def apply_topology(
         )
 
 
-async def _connect(urls: Sequence[str]) -> AbstractConnection:
+async def _connect(urls: Sequence[str]) -> list[AbstractConnection]:
+    """Connect to each node that answers."""
+    connections: list[AbstractConnection] = []
     reasons = []
     for url in urls:
         try:
             with translating_amqp_errors():
-                return await aio_pika.connect(url, timeout=10)
+                connections.append(await aio_pika.connect(url, timeout=10))
         except BrokerUnavailable as error:
             reasons.append(str(error))
-    raise BrokerUnavailable("; ".join(reasons) or "no AMQP URL is configured")
+    if not connections:
+        raise BrokerUnavailable("; ".join(reasons) or "no AMQP URL is configured")
+    return connections
 
 
 async def check_partitions(
@@ -208,17 +217,20 @@ async def is_there(connection: AbstractConnection, queue: str) -> bool:
 
 
 async def _declare(
-    connection: AbstractConnection, names: Names, wanted: Sequence[Queue]
+    connections: Sequence[AbstractConnection], names: Names, wanted: Sequence[Queue]
 ) -> set[str]:
     """Declare everything; give the names of what was not there before."""
     new: set[str] = set()
     with translating_amqp_errors():
-        async with connection.channel() as channel:
+        async with connections[0].channel() as channel:
             for role, kind in EXCHANGES.items():
                 await channel.declare_exchange(
                     names.exchange(role), aio_pika.ExchangeType(kind), durable=True
                 )
+    # What belongs to one partition is led by one node.
+    nodes = dict(zip(dict.fromkeys(q.routing_key for q in wanted), cycle(connections)))
     for queue in wanted:
+        connection = nodes[queue.routing_key]
         if not await is_there(connection, queue.name):
             new.add(queue.name)
         try:

@@ -80,6 +80,15 @@ class _FrontPartition:
     def is_caught_up(self) -> bool:
         return self.reader.is_caught_up.is_set()
 
+    @property
+    def has_lost_a_part(self) -> bool:
+        """Whether the log lost something of its epoch, which is still to be ended.
+
+        The same positions may have been given again, to other publications.
+        """
+        epoch = self.reader.epoch_to_end
+        return epoch is not None and epoch == self.reader.view.ledger.epoch
+
     def restarted(self, view: PartitionView, snapshot: Snapshot | None) -> None:
         """See `LogListener.restarted`."""
         self.histories.clear()
@@ -268,7 +277,7 @@ class FrontView:
         """
         partition = self._at(channel)
         state = partition.state(channel)
-        if epoch and epoch != state.epoch:
+        if (epoch and epoch != state.epoch) or partition.has_lost_a_part:
             return None
         if offset == state.offset:
             return []

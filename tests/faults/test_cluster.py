@@ -1,6 +1,7 @@
 """A cluster of three nodes: one dies, and neither what was confirmed nor the service is gone."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -96,6 +97,19 @@ async def test_every_queue_and_stream_has_a_copy_on_every_node(
         assert await whole_cluster.replicas_of(f"copied.{queue}") == whole_cluster.nodes
 
 
+async def test_partitions_are_led_by_all_nodes_and_each_by_one(
+    whole_cluster: LocalCluster,
+) -> None:
+    await apply_topology(whole_cluster.amqp_url.split(","), prefix="spread.", lanes={"main": 3})
+    leaders = []
+    for number in range(3):
+        leader = await whole_cluster.leader_of(f"spread.log.main.{number}")
+        assert await whole_cluster.leader_of(f"spread.inbound.main.{number}") is leader
+        assert await whole_cluster.leader_of(f"spread.tops.main.{number}") is leader
+        leaders.append(leader.name)
+    assert sorted(leaders) == [node.name for node in whole_cluster.nodes]
+
+
 async def test_a_logs_killed_leader_loses_nothing_confirmed_and_catches_up(
     whole_cluster: LocalCluster,
 ) -> None:
@@ -186,8 +200,10 @@ async def test_front_and_worker_go_on_when_the_node_that_leads_is_killed(
         await publisher.until_more(50)
         leader = await whole_cluster.leader_of(f"{prefix}log.main.0")
         await leader.kill()
+        killed = time.monotonic()
         async with asyncio.timeout(RESUMED_SECONDS):
             await publisher.until_more(50)
+        print(f"\nresumed {time.monotonic() - killed:.1f} s after the kill")  # noqa: T201 - for -s
         await leader.start()
         async with asyncio.timeout(RESUMED_SECONDS):
             await publisher.until_more(50)

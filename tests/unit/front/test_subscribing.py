@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from broker.partition import Partition
 from services.auth import make_token
 from services.settings import TokenConfig
 from services.wire.errors import Unsubscribed
@@ -212,6 +213,34 @@ async def test_lost_continuity_sends_clients_back_to_recover(stage: Stage) -> No
     ]
     assert stage.parts.hub.is_subscribed("plain:a")
     assert "code" not in await subscribe(client)
+
+
+async def test_nothing_is_recovered_of_an_epoch_that_lost_a_part_until_another_begins(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RESUME_SECONDS", "LAGGING_SECONDS"):
+        monkeypatch.setattr(f"broker.follow.{name}", 0.1)
+    client, other = await stage.client(), await stage.client()
+    await publish(client, 2)
+    known = await subscribe(other)
+    await publish(client, 1)
+    (reader,) = stage.parts.view.readers
+    stage.broker.lose_tail(Partition("main", 0), 1)
+    await stage.until(lambda: reader.epoch_to_end is not None and reader.is_caught_up.is_set())
+    back = await subscribe(await stage.client(), recover=True, **position(known))
+    assert "recovered" not in back
+    assert position(back) == position(known)
+
+    stage.parts.view.sweep()
+    await stage.until(lambda: reader.epoch_to_end is None)
+    there = await subscribe(await stage.client())
+    assert there["epoch"] != known["epoch"]
+    again = await subscribe(await stage.client(), recover=True, **position(there))
+    assert again["recovered"] is True
+
+
+def position(result: Any) -> dict[str, Any]:
+    return {"epoch": result["epoch"], "offset": result.get("offset", 0)}
 
 
 async def test_a_subscription_that_was_replaced_is_not_ended(stage: Stage) -> None:
