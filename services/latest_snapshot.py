@@ -36,9 +36,10 @@ async def read_latest_snapshot(tops: Stream) -> Snapshot | None:
     written = await _find(tops)
     if written is None:
         return None
-    steps = written.reading()
+    snapshot: Snapshot | None = None
     try:
-        while (snapshot := next(steps)) is None:
+        for snapshot_so_far in written.reading():
+            snapshot = snapshot_so_far
             await asyncio.sleep(0)
     except UndecodableBody as error:
         _log.warning("a snapshot cannot be read", position=written.position, reason=str(error))
