@@ -17,7 +17,7 @@ PIP_COMPILE := env -u PIP_FIND_LINKS $(BIN)/pip-compile --quiet --generate-hashe
 	--no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help up dev test check format bench faults rabbitmq4 proto lock clean rabbitmq browser
+.PHONY: help up dev test check format bench faults long rabbitmq4 proto lock clean rabbitmq browser
 .DELETE_ON_ERROR:
 
 help: ## Say what there is
@@ -44,8 +44,12 @@ KIND ?= all
 faults: $(READY) rabbitmq ## Run seeded fault schedules: SEEDS=1-150, KIND=processes, broker or all
 	$(BIN)/python -m tests.faults --seeds $(SEEDS) --kind $(KIND)
 
+long: $(READY) rabbitmq ## Run the tests that take too long for `make test`: clusters, alarms, lost logs
+	$(BIN)/pytest -m long
+
 rabbitmq4: $(READY) ## Run the tests of the broker's promises on RabbitMQ 4 (as root, on Debian)
-	FOREBAY_TEST_RABBITMQ=4 $(BIN)/pytest tests/contract tests/faults/test_cluster.py
+	FOREBAY_TEST_RABBITMQ=4 $(BIN)/pytest tests/contract tests/faults/test_cluster.py \
+		tests/faults/test_back_pressure.py tests/faults/test_loss_is_told.py
 
 bench: $(READY) rabbitmq $(BENCH_NODE_READY) ## Measure, and print the table
 	$(BIN)/python -m bench

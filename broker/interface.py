@@ -191,7 +191,8 @@ class Publishing(Enum):
 
     OPEN = "open"
     BLOCKED = "blocked"
-    """The broker holds publishers back (memory or disk alarm), or is too slow to tell from that."""
+    """The broker holds publishers back (memory or disk alarm), or is too slow to tell from that; or,
+    where a process's batches are concerned, a pool is full."""
     AWAY = "away"
 
 

@@ -3,7 +3,8 @@
     node = LocalNode(folder, installation=find_rabbit4())
 
 The node, or the nodes of a `LocalCluster`, are then started, killed, paused and asked as any other;
-`make rabbitmq4` makes the folder and runs the contract suite on such a node.
+`make rabbitmq4` makes the folder and runs the broker's promises on such nodes. With
+FOREBAY_TEST_RABBITMQ=4 any test of `pytest` runs on them.
 
 Rules: needs root (debootstrap, mounts that nobody else sees) and, once, Debian's packages from the
 network: 300 MB and a minute. The folder is made under another name and renamed when it is whole.
