@@ -237,6 +237,12 @@ class ClientConfig(_Section):
     unanswered_publish_limit: int = Field(
         100, ge=1, le=10_000, description="publishes a session awaits; beyond: error 111"
     )
+    poll_wait: Seconds = Field(
+        25.0, ge=1, le=300, description="seconds a poll is held while there is nothing to tell"
+    )
+    poll_return_delay: Seconds = Field(
+        15.0, ge=1, le=300, description="seconds a polling client has until its next request"
+    )
     connection_limit: int = Field(
         0, ge=0, le=10_000_000, description="sessions a process; 0: no limit; beyond: HTTP 503"
     )
@@ -283,6 +289,9 @@ class ChannelOptions(_Section):
     lane: str = Field("main", description="the lane its publications travel in")
     reply: Literal["settled", "queued"] = Field(
         "settled", description="answer a publish once it is in the log, or once it is queued"
+    )
+    data: Literal["json", "binary"] = Field(
+        "json", description="what is published; binary is any bytes, for Protobuf clients alone"
     )
     history_size: int = Field(0, ge=0, le=100_000, description="publications kept a channel")
     history_ttl: Seconds = Field(
@@ -348,6 +357,11 @@ class ChannelOptions(_Section):
     def has_history(self) -> bool:
         """Whether the channels keep publications."""
         return self.history_size > 0 and self.history_ttl > 0
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether what is published is any bytes, and not JSON."""
+        return self.data == "binary"
 
 
 class NamespaceConfig(ChannelOptions):

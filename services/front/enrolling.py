@@ -20,6 +20,7 @@ from services.auth import Identity, ServerSubscription
 from services.front.addresses import Address
 from services.front.following import describe, recover
 from services.front.hub import Subscription
+from services.front.payloads import check_readable
 from services.front.session import EndSession, Session
 from services.permissions import Tracking, Who
 from services.wire.channel import NAMESPACE_BOUNDARY, USER_BOUNDARY
@@ -44,7 +45,8 @@ def find_places(session: Session, identity: Identity, request: ConnectRequest) -
     """Say where a client belongs, before it is let in.
 
     Raises:
-        Refusal: a channel's name is illegal, or its namespace unknown.
+        Refusal: a channel's name is illegal, its namespace unknown, or what is in it cannot be
+            told to this client.
         EndSession: there are more than a session may have.
     """
     channels = _channels(session, identity)
@@ -73,6 +75,7 @@ def _place(
     request: ConnectRequest,
 ) -> Place:
     address = session.parts.addresses.find(channel)
+    check_readable(session.encoding, address.options)
     known = request.subs.get(channel)
     # Nothing else that a client says of a server-side subscription counts.
     asked = SubscribeRequest(channel)

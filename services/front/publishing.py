@@ -3,7 +3,7 @@
 Rules
 - A publish never holds up the session's next command: it is offered, and answered later.
 - A session awaits a limited number of outcomes; beyond it publishes get error 111.
-- The payload is not parsed here. It goes on as the client sent it, on one line.
+- The payload goes on as the client sent it; JSON on one line.
 
 Not here: batches and their numbers (`broker.producer`), what a worker checks.
 """
@@ -17,11 +17,11 @@ from broker.batch import Entry, EntryKind
 from broker.record import Outcome, Refused
 from services.front.addresses import Address
 from services.front.hub import Subscription
+from services.front.payloads import check_readable, take_payload
 from services.front.session import Session, State
 from services.permissions import Who
 from services.wire.command import PublishRequest
 from services.wire.errors import Error, ErrorCode, Refusal
-from services.wire.payload import one_line
 from services.wire.reply import MessagePush, PublishResult
 
 _PUBLISHED = PublishResult()
@@ -157,7 +157,10 @@ def publish(session: Session, command_id: int, request: PublishRequest) -> None:
         Refusal: it may not, there is nothing to publish, or the pool does not take it now.
     """
     place = admit(session, request.channel)
-    offer(session, place, _payload(request), command_id, REPLIES)
+    if request.type:
+        raise Refusal(ErrorCode.NOT_AVAILABLE.explained("only streams are served"))
+    payload = take_payload(bytes(request.data), session.encoding, place.address.options)
+    offer(session, place, payload, command_id, REPLIES)
 
 
 def admit(session: Session, channel: str) -> Place:
@@ -173,13 +176,14 @@ def admit(session: Session, channel: str) -> Place:
     denial = parts.permissions.may_publish(who, address.channel)
     if denial is not None:
         raise Refusal(denial.error)
+    check_readable(session.encoding, address.options)
     return Place(channel, address, subscription)
 
 
 def offer(
     session: Session, place: Place, payload: bytes, asked: Asked, answers: Answers[Asked]
 ) -> None:
-    """Offer a payload, which is JSON on one line; `answers` tells what becomes of it.
+    """Offer a payload, which is what the channel takes; `answers` tells what becomes of it.
 
     Raises:
         Refusal: the session awaits too much already, or the pool does not take it now.
@@ -196,17 +200,3 @@ def offer(
         raise Refusal(ErrorCode.TOO_MANY_REQUESTS.error)
     session.unanswered += 1
     parts.measures.entries.value += 1
-
-
-def _payload(request: PublishRequest) -> bytes:
-    """What is to be published, on one line.
-
-    Raises:
-        Refusal: there is nothing, or it is for a kind of channel that is not served.
-    """
-    if request.type:
-        raise Refusal(ErrorCode.NOT_AVAILABLE.explained("only streams are served"))
-    payload = bytes(request.data)
-    if not payload:
-        raise Refusal(ErrorCode.BAD_REQUEST.explained("data is missing"))
-    return one_line(payload)

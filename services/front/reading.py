@@ -1,5 +1,6 @@
 """The command `history`: what a channel keeps, and where it stands."""
 
+from services.front.payloads import check_readable
 from services.front.session import Session
 from services.front.view import ChannelState
 from services.permissions import Who
@@ -16,7 +17,7 @@ async def history(session: Session, command_id: int, request: HistoryRequest) ->
     room in the outbox as well as by its limit; a client reads on from the last one it got.
 
     Raises:
-        Refusal: it may not, or the position is none of this channel.
+        Refusal: it may not, cannot be told what is there, or the position is none of this channel.
     """
     parts = session.parts
     address = parts.addresses.find(request.channel)
@@ -24,6 +25,7 @@ async def history(session: Session, command_id: int, request: HistoryRequest) ->
     denial = parts.permissions.may_read_history(who, address.channel)
     if denial is not None:
         raise Refusal(denial.error)
+    check_readable(session.encoding, address.options)
     since = request.since
     if request.reverse and since is not None and since.offset <= 0:
         raise Refusal(ErrorCode.BAD_REQUEST.explained("nothing comes before offset 0"))

@@ -21,6 +21,7 @@ from services.auth import (
 from services.front.connecting import time_to_live
 from services.front.following import describe, recover
 from services.front.hub import Subscription
+from services.front.payloads import check_readable
 from services.front.session import EndSession, Session
 from services.permissions import Who
 from services.wire.command import (
@@ -48,6 +49,7 @@ async def subscribe(session: Session, command_id: int, request: SubscribeRequest
     denial = session.parts.permissions.may_subscribe(who, address.channel)
     if denial is not None:
         raise Refusal(denial.error)
+    check_readable(session.encoding, address.options)
     override = grant.override if grant is not None else {}
     tracking = session.parts.permissions.tracking(who, address.channel, request, override)
     is_recovering = request.recover and tracking.is_recoverable

@@ -1,8 +1,9 @@
 """What a client's payload must be, and how it is kept on one line.
 
 Rules
-- A front does not parse payloads: it only keeps them on one line (`one_line`). Whoever takes an
-  entry from the queue checks it before anything else looks at it (`validate_payload`).
+- A front does not parse what a JSON decoder has read: it only keeps it on one line (`one_line`).
+  Whoever takes an entry from the queue checks it before anything else looks at it
+  (`validate_payload`), and so does a front with what came in Protobuf.
 - A payload is never re-encoded: numbers, key order and escapes reach the subscribers as they were
   sent.
 

@@ -48,8 +48,9 @@ NOTHING_TO_DO: Outcome = Done()
 class _Rules(NamedTuple):
     error: Error | None
     partition: Partition
-    has_history: bool
-    is_answered_early: bool
+    has_history: bool = False
+    is_answered_early: bool = False
+    is_binary: bool = False
 
 
 _NOWHERE = Partition("", 0)
@@ -70,7 +71,7 @@ class Deciding:
         if entry.kind is EntryKind.CUT:
             return ToCut(entry.payload.decode("ascii", "replace"))
         rules = self._rules(entry.channel)
-        error = rules.error or self._look_at(entry.payload)
+        error = rules.error or self._look_at(entry.payload, rules)
         if error is None and partition != rules.partition:
             # Whoever sent it has other settings: a channel must not be in two logs.
             error = _MISROUTED
@@ -78,19 +79,20 @@ class Deciding:
             return ToRefuse(Refused(error.code, error.message), rules.is_answered_early)
         return ToPublish(entry, rules.has_history)
 
-    def _look_at(self, payload: bytes) -> Error | None:
+    def _look_at(self, payload: bytes, rules: _Rules) -> Error | None:
         if len(payload) > self._size_limit_bytes:
             return ErrorCode.BAD_REQUEST.explained(f"data is over {self._size_limit_bytes} bytes")
-        return validate_payload(payload)
+        return None if rules.is_binary else validate_payload(payload)
 
     def _look_up(self, name: str) -> _Rules:
         try:
             channel = parse_channel(name)
         except Refusal as refusal:
-            return _Rules(refusal.error, _NOWHERE, False, False)
+            return _Rules(refusal.error, _NOWHERE)
         options = self._permissions.options_of(channel)
         if options is None:
-            return _Rules(ErrorCode.UNKNOWN_CHANNEL.error, _NOWHERE, False, False)
+            return _Rules(ErrorCode.UNKNOWN_CHANNEL.error, _NOWHERE)
         number = partition_number(name, self._lanes[options.lane].partitions)
         partition = Partition(options.lane, number)
-        return _Rules(None, partition, options.has_history, options.reply == "queued")
+        is_answered_early = options.reply == "queued"
+        return _Rules(None, partition, options.has_history, is_answered_early, options.is_binary)

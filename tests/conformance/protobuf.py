@@ -130,7 +130,15 @@ def _value_of(message: Message) -> dict[str, Any]:
 def _single(name: str, value: Any) -> Any:
     if isinstance(value, Message):
         return _value_of(value)
-    return json.loads(value) if name in _PAYLOADS else value
+    return _payload(value) if name in _PAYLOADS else value
+
+
+def _payload(content: bytes) -> Any:
+    """JSON as its value, and the bytes where it is none."""
+    try:
+        return json.loads(content)
+    except ValueError:
+        return content
 
 
 class ProtobufClient(RawClient):

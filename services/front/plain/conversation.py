@@ -17,6 +17,7 @@ import orjson
 from services.front.connecting import begin, identify
 from services.front.encoding import Language
 from services.front.hub import Subscription
+from services.front.payloads import check_readable
 from services.front.plain.answers import NO_COMMAND, PlainAnswers
 from services.front.publishing import admit, offer
 from services.front.session import EndSession, Session
@@ -29,6 +30,7 @@ _ENDS: Final = {
     ErrorCode.PERMISSION_DENIED.code: Disconnect.PERMISSION_DENIED,
     ErrorCode.TOKEN_EXPIRED.code: Disconnect.CONNECTION_EXPIRED,
     ErrorCode.INTERNAL.code: Disconnect.INTERNAL,
+    ErrorCode.NOT_AVAILABLE.code: Disconnect.NOT_AVAILABLE,
 }
 
 
@@ -80,6 +82,7 @@ class PlainConversation:
         denial = parts.permissions.may_subscribe(Who(session.user), address.channel)
         if denial is not None:
             raise Refusal(denial.error)
+        check_readable(session.encoding, address.options)
         await parts.view.follow(self._channel)
         if session.is_over:
             return

@@ -5,13 +5,16 @@ Rules: only what is outside the process is replaced: the transport (`Wire`) and 
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from broker.clock import Clock
 from broker.embedded import EmbeddedBroker
 from services.config import load_config
+from services.front.encoding import Language
+from services.front.encodings.websocket_json import WEBSOCKET_JSON
+from services.front.encodings.websocket_protobuf import WEBSOCKET_PROTOBUF
 from services.front.fanout import Fanout
 from services.front.outbox import Outbox
 from services.front.parts import Parts
@@ -19,8 +22,10 @@ from services.front.receiving import receive
 from services.front.run import assemble
 from services.front.session import Session
 from services.settings import Config
+from services.wire.protobuf_codec import decode_frame
 from services.worker.app import run_worker
 from services.worker.counting import WorkerCounters
+from tests.conformance.protobuf import read_replies, translate
 
 NODE = "front"
 OPEN_CHANNELS = {
@@ -42,6 +47,14 @@ OPEN = {
     "namespace": [
         {"name": "plain", **OPEN_CHANNELS},
         {"name": "queued", "reply": "queued", **OPEN_CHANNELS},
+        {
+            "name": "bytes",
+            "data": "binary",
+            "history_size": 10,
+            "history_ttl": "1m",
+            "force_recovery": True,
+            **OPEN_CHANNELS,
+        },
         {"name": "closed"},
     ],
     "lanes": {"main": {"partitions": 1}},
@@ -119,11 +132,17 @@ class Line:
 class Client:
     """A session, and what its client sees of it."""
 
-    def __init__(self, parts: Parts, *, pings_by_frame: bool = False) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        pings_by_frame: bool = False,
+        encoding: Language = WEBSOCKET_JSON,
+    ) -> None:
         self.wire = Wire()
         outbox = Outbox(self.wire, parts.flusher, parts.config.client.queue_max_size)
         self.line = Line(outbox, pings_by_frame=pings_by_frame)
-        self.session = Session(parts, self.line, outbox)
+        self.session = Session(parts, self.line, outbox, encoding)
         self._parts = parts
         self._seen = 0
 
@@ -135,9 +154,12 @@ class Client:
     def news(self) -> list[Any]:
         """What came since the last look."""
         self._parts.flusher.flush()
-        lines = [json.loads(line) for line in text_lines(self.wire.writes)]
+        lines = self._told()
         seen, self._seen = self._seen, len(lines)
         return lines[seen:]
+
+    def _told(self) -> list[Any]:
+        return [json.loads(line) for line in text_lines(self.wire.writes)]
 
     async def ask(self, *commands: object) -> list[Any]:
         """Send commands and give what came at once."""
@@ -164,19 +186,41 @@ class Client:
         return self.line.closed[0] if self.line.closed else None
 
 
+class ProtobufClient(Client):
+    """The same of a session in Protobuf: it says and hears what is given, and compared, in JSON."""
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts, encoding=WEBSOCKET_PROTOBUF)
+
+    async def send(self, *commands: object) -> None:
+        """Send commands in one frame: in JSON, or a whole frame as it is."""
+        [frame, *_] = commands
+        if not isinstance(frame, bytes):
+            frame = translate(b"\n".join(json.dumps(command).encode() for command in commands))
+        await receive(self.session, frame, decode_frame)
+
+    def _told(self) -> list[Any]:
+        messages = [content for head, content in frames(self.wire.writes) if head == 0x82]
+        return [reply for message in messages for reply in read_replies(message)]
+
+
 def text_lines(writes: Sequence[bytes]) -> list[bytes]:
     """The lines of all text frames in what a server wrote."""
-    stream, lines = b"".join(writes), []
+    texts = [content for head, content in frames(writes) if head == 0x81]
+    return [line for text in texts for line in text.split(b"\n")]
+
+
+def frames(writes: Sequence[bytes]) -> Iterator[tuple[int, bytes]]:
+    """The frames a server wrote: each one's first byte and content."""
+    stream = b"".join(writes)
     while stream:
         size, head = stream[1], 2
         if size == 126:
             size, head = int.from_bytes(stream[2:4], "big"), 4
         elif size == 127:
             size, head = int.from_bytes(stream[2:10], "big"), 10
-        if stream[0] == 0x81:
-            lines += stream[head : head + size].split(b"\n")
+        yield stream[0], stream[head : head + size]
         stream = stream[head + size :]
-    return lines
 
 
 class Stage:

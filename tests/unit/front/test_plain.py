@@ -284,6 +284,13 @@ async def test_a_channel_that_may_not_be_followed_is_told(
     assert len(room.parts.hub) == 0
 
 
+async def test_a_channel_whose_data_is_binary_is_told_to_be_none_for_it(room: Room) -> None:
+    client = await room.enter("bytes:a")
+    [told] = client.news()
+    assert told.startswith("error 108: not available")
+    assert client.closed == 3508
+
+
 async def test_who_may_only_listen_is_told_and_stays() -> None:
     listening = {**OPEN_CHANNELS, "allow_publish_for_client": False}
     async with staging(open_config(plain=ENGLISH, without_namespace=listening)) as stage:

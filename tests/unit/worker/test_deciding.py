@@ -15,7 +15,11 @@ LIMIT_BYTES = 2048
 CONFIG = Config(
     client=ClientConfig(message_size_limit=LIMIT_BYTES),
     without_namespace=ChannelOptions(history_size=1, history_ttl=60.0),
-    namespace=(NamespaceConfig(name="queued", reply="queued"), NamespaceConfig(name="plain")),
+    namespace=(
+        NamespaceConfig(name="queued", reply="queued"),
+        NamespaceConfig(name="plain"),
+        NamespaceConfig(name="bytes", data="binary"),
+    ),
 )
 DECIDING = Deciding(CONFIG)
 
@@ -50,6 +54,14 @@ def test_the_sender_and_the_payload_are_published_as_they_came() -> None:
 @pytest.mark.parametrize("payload", [b"", b"{", b'"\xff"', b"1e999", b"[1,]", b'"\\ud800"'])
 def test_a_payload_that_is_no_sound_json_is_refused(payload: bytes) -> None:
     assert refusal(publish("a", payload)).outcome.code == ErrorCode.BAD_REQUEST.error.code
+
+
+@pytest.mark.parametrize("payload", [b"\x00\xff\n", b"{", b'"\xff"'])
+def test_any_bytes_are_published_where_the_namespace_says_so(payload: bytes) -> None:
+    entry = publish("bytes:a", payload)
+    assert decide(entry) == ToPublish(entry, has_history=False)
+    too_large = publish("bytes:a", b"\xff" * (LIMIT_BYTES + 1))
+    assert refusal(too_large).outcome.code == ErrorCode.BAD_REQUEST.error.code
 
 
 def test_a_payload_over_the_limit_is_refused_and_one_at_the_limit_is_not() -> None:
