@@ -4,6 +4,7 @@ from aiohttp import web
 
 from services.front.health import answer_health, answer_live, answer_ready
 from services.front.page.page import add_page
+from services.front.parking import Parking
 from services.front.parts import Parts
 from services.front.transports.emulation import answer_emulation_preflight, serve_emulation
 from services.front.transports.http_stream import (
@@ -11,6 +12,7 @@ from services.front.transports.http_stream import (
     serve_http_stream,
 )
 from services.front.transports.plain import PlainWebSockets
+from services.front.transports.poll import PARKING, answer_poll_preflight, serve_poll
 from services.front.transports.sse import answer_sse_preflight, serve_sse
 from services.front.transports.websocket import PARTS, serve_websocket
 
@@ -20,6 +22,7 @@ def build_app(parts: Parts) -> web.Application:
     app = web.Application()
     app[PARTS] = parts
     app.router.add_get("/connection/websocket", serve_websocket, allow_head=False)
+    app[PARKING] = Parking(parts, parts.errands)
     _add_http_transports(app.router)
     plain = PlainWebSockets(parts)
     app.router.add_get("/", plain.serve_root)
@@ -37,5 +40,7 @@ def _add_http_transports(router: web.UrlDispatcher) -> None:
     router.add_get("/connection/sse", serve_sse, allow_head=False)
     router.add_post("/connection/sse", serve_sse)
     router.add_options("/connection/sse", answer_sse_preflight)
+    router.add_post("/connection/poll", serve_poll)
+    router.add_options("/connection/poll", answer_poll_preflight)
     router.add_post("/emulation", serve_emulation)
     router.add_options("/emulation", answer_emulation_preflight)

@@ -90,6 +90,27 @@ class UplinkErrand(msgspec.Struct, frozen=True, tag_field="kind", tag="uplink"):
     frame: bytes
 
 
+class PollErrand(msgspec.Struct, frozen=True, tag_field="kind", tag="poll"):
+    """A poll that reached me. To the front that holds the session."""
+
+    sender: str
+    number: int
+    """The sender's own, rising."""
+    session: str
+    """The session's uplink."""
+    ack: int
+    sent: int
+    commands: bytes
+    is_last: bool
+
+
+class PollAbandoned(msgspec.Struct, frozen=True, tag_field="kind", tag="poll_abandoned"):
+    """Who sent that poll is gone. To the front that holds the session."""
+
+    sender: str
+    number: int
+
+
 class ErrandAnswer(msgspec.Struct, frozen=True, tag_field="kind", tag="errand_answer"):
     """What to tell the client. To the front that asked."""
 
@@ -99,8 +120,16 @@ class ErrandAnswer(msgspec.Struct, frozen=True, tag_field="kind", tag="errand_an
     body: bytes = b""
 
 
-Errand = UplinkErrand
-Message = PresenceQuestion | PresenceAnswer | Moved | UplinkErrand | ErrandAnswer
+Errand = UplinkErrand | PollErrand
+Message = (
+    PresenceQuestion
+    | PresenceAnswer
+    | Moved
+    | UplinkErrand
+    | PollErrand
+    | PollAbandoned
+    | ErrandAnswer
+)
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
-from services.front.bus_messages import Errand, ErrandAnswer
+from services.front.bus_messages import Errand, ErrandAnswer, Message
 from services.front.neighbours import Neighbours
 
 # What is answered takes some milliseconds; a busy loop or broker some hundred.
@@ -38,7 +38,7 @@ class Answer(NamedTuple):
 NOT_FOUND: Final = Answer(HTTPStatus.NOT_FOUND)
 BUSY: Final = Answer(HTTPStatus.SERVICE_UNAVAILABLE)
 
-Sent = TypeVar("Sent", bound=Errand)
+Sent = TypeVar("Sent", bound=Message)
 
 
 class Errands:
@@ -56,11 +56,17 @@ class Errands:
         self._neighbours.register(kind, handler)
 
     async def send(
-        self, node_id: str, errand: Errand, answer_seconds: float = ANSWER_SECONDS
+        self,
+        node_id: str,
+        errand: Errand,
+        answer_seconds: float = ANSWER_SECONDS,
+        *,
+        abandoned: Callable[[int], Message] | None = None,
     ) -> Answer:
         """Have another front answer; 404 if there is none of that id, 503 if no answer came.
 
-        Cancelling: the answer is not waited for; it may be done all the same.
+        Cancelling: the answer is not waited for, and the other front told so by what `abandoned`
+        makes of the errand's number; it may be done all the same.
         """
         if not self._may_live(node_id):
             return NOT_FOUND
@@ -73,6 +79,10 @@ class Errands:
         answer = self._waiting[number] = asyncio.get_running_loop().create_future()
         try:
             return await self._wait(node_id, answer, answer_seconds)
+        except asyncio.CancelledError:
+            if abandoned is not None:
+                self._neighbours.send(node_id, abandoned(number))
+            raise
         finally:
             del self._waiting[number]
 

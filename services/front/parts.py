@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from broker.producer import Producer
 from services.front.addresses import Addresses
+from services.front.errands import Errands
 from services.front.hub import Hub
 from services.front.measures import Measures
 from services.front.movements import Movements
@@ -35,6 +36,7 @@ class Parts:
     neighbours: Neighbours
     presence: Presence
     movements: Movements
+    errands: Errands
     uplinks: Uplinks
     sessions: Sessions
     wheel: Wheel

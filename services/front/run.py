@@ -121,6 +121,7 @@ def assemble(
     addresses = Addresses(config, permissions)
     node = Node(broker.node_id, FRONT, socket.gethostname(), tuple(config.lanes), wall_clock())
     neighbours = Neighbours(broker.bus, node, clock=clock, jitter=lambda: jitter(0.0, 1.0))
+    errands = Errands(neighbours)
     presence = Presence(hub, neighbours, measures, clock=clock)
     return fanout, Parts(
         config=config,
@@ -132,7 +133,8 @@ def assemble(
         neighbours=neighbours,
         presence=presence,
         movements=Movements(addresses, neighbours, presence, measures),
-        uplinks=Uplinks(Errands(neighbours), config.client.queue_max_size),
+        errands=errands,
+        uplinks=Uplinks(errands, config.client.queue_max_size),
         sessions=Sessions(config.client.connection_limit),
         wheel=Wheel(clock),
         monotonic=clock.monotonic,

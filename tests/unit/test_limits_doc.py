@@ -53,6 +53,11 @@ CONSTANTS = {
     "presence questions to be answered": ("services.front.presence_answers.QUESTIONS_AT_MOST",),
     "joins and leaves of one turn of the loop": ("services.front.movements.NOTED_BYTES_AT_MOST",),
     "… on their way to clients here": ("services.front.movements.WAITING_BYTES_AT_MOST",),
+    "what one poll is answered": ("services.front.parked.ANSWER_BYTES_AT_MOST",),
+    "requests that another front has to answer": ("services.front.errands.UNDER_WAY_AT_MOST",),
+    "an answer of another front to a request of `/emulation`": (
+        "services.front.errands.ANSWER_SECONDS",
+    ),
     "messages to other processes": ("services.front.neighbours.QUEUE_BYTES_AT_MOST",),
     "frames waiting for slices of huge channels": ("services.front.fanout.WAITING_BYTES_AT_MOST",),
     "records that have arrived and are not read yet": (

@@ -30,3 +30,10 @@ LINES: Final[Language] = _json(_lines)
 CHUNKED_LINES: Final[Language] = _json(lambda replies: frame_chunk(_lines(replies)))
 BLOCKS: Final[Language] = _json(_blocks)
 CHUNKED_BLOCKS: Final[Language] = _json(lambda replies: frame_chunk(_blocks(replies)))
+POLLED_LINES: Final[Language] = ClientProtocol(
+    # Who polls is heard of often enough.
+    json_codec,
+    _lines,
+    carries_bytes=False,
+    has_ping=False,
+)

@@ -14,13 +14,14 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
+from services.front.parts import Parts
 from services.front.transports.requests import check_origin, is_binary, preflight, read_body
 from services.front.transports.websocket import PARTS
 
-_ID_CHARACTERS_AT_MOST: Final = 100
+ID_CHARACTERS_AT_MOST: Final = 100
 
 # A frame in a JSON string has a backslash before each quote.
-ESCAPING: Final = 2
+_ESCAPING: Final = 2
 _ENVELOPE_BYTES: Final = 1024
 
 answer_emulation_preflight = preflight("POST, OPTIONS")
@@ -48,7 +49,7 @@ async def serve_emulation(request: web.Request) -> web.Response:
     if is_binary(request):
         raise web.HTTPUnsupportedMediaType(text="JSON only\n", headers=headers)
     limit_bytes = parts.config.client.message_size_limit
-    body = await read_body(request, parts, ESCAPING * limit_bytes + _ENVELOPE_BYTES, headers)
+    body = await read_body(request, parts, envelope_limit(parts), headers)
     emulated = _decode_envelope(body, headers)
     frame = emulated.data.encode()
     if len(frame) > limit_bytes:
@@ -63,6 +64,11 @@ async def serve_emulation(request: web.Request) -> web.Response:
     return web.Response(status=status, headers={**headers, **retry})
 
 
+def envelope_limit(parts: Parts) -> int:
+    """How large a body may be that has a frame in it as a JSON string."""
+    return _ESCAPING * parts.config.client.message_size_limit + _ENVELOPE_BYTES
+
+
 def _decode_envelope(body: bytes, headers: dict[str, str]) -> _Emulated:
     """The parts of a request's body.
 
@@ -73,6 +79,6 @@ def _decode_envelope(body: bytes, headers: dict[str, str]) -> _Emulated:
         emulated = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise web.HTTPBadRequest(text="not an emulation request\n", headers=headers) from None
-    if max(len(emulated.session), len(emulated.node)) > _ID_CHARACTERS_AT_MOST:
+    if max(len(emulated.session), len(emulated.node)) > ID_CHARACTERS_AT_MOST:
         raise web.HTTPBadRequest(text="no such ids\n", headers=headers)
     return emulated

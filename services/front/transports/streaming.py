@@ -81,8 +81,8 @@ class _Watch(asyncio.Protocol):
     aiohttp would cancel the handler instead, but those of all requests alike.
     """
 
-    def __init__(self, protocol: asyncio.Protocol, lost: asyncio.Event) -> None:
-        self._lost = lost
+    def __init__(self, protocol: asyncio.Protocol, on_lost: Callable[[], object]) -> None:
+        self._on_lost = on_lost
         self.data_received = protocol.data_received  # type: ignore[method-assign]  # as it is
         self.eof_received = protocol.eof_received  # type: ignore[method-assign]
         self.pause_writing = protocol.pause_writing  # type: ignore[method-assign]
@@ -91,18 +91,18 @@ class _Watch(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.BaseProtocol`."""
-        self._lost.set()
         self._pass_on(exc)
+        self._on_lost()
 
 
 @contextmanager
-def watching(transport: asyncio.Transport, lost: asyncio.Event) -> Iterator[None]:
-    """Set `lost` when the connection is, within the context."""
+def watching(transport: asyncio.Transport, on_lost: Callable[[], object]) -> Iterator[None]:
+    """Have `on_lost` called when the connection is lost, within the context."""
     protocol = transport.get_protocol()
     assert isinstance(protocol, asyncio.Protocol)
     if transport.is_closing():
-        lost.set()
-    transport.set_protocol(_Watch(protocol, lost))
+        on_lost()
+    transport.set_protocol(_Watch(protocol, on_lost))
     try:
         yield
     finally:
@@ -141,7 +141,7 @@ async def stream(
     session = Session(parts, line, outbox, language)
     uplink = parts.uplinks.open(session, receive)
     try:
-        with watching(transport, line.ended):
+        with watching(transport, line.ended.set):
             session.say(opening)
             parts.uplinks.take(uplink, frame)
             # It would live as long as the session.

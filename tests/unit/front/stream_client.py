@@ -120,3 +120,10 @@ async def listening_fronts(config: Config, count: int = 2) -> AsyncIterator[list
             for front in fronts:
                 front.stop.set()
             worker_stop.set()
+
+
+async def until_settled(fronts: list[Front]) -> None:
+    """Wait until each front knows all others: only then is it sure who is none."""
+    async with streaming(fronts[0]) as client:
+        while await client.send(fronts[1], {}, node="nowhere") != 404:
+            pass

@@ -17,6 +17,7 @@ from tests.unit.front.stream_client import (
     raw,
     request,
     streaming,
+    until_settled,
 )
 from tests.unit.front.test_websocket import Front, read
 
@@ -220,13 +221,6 @@ async def test_what_cannot_be_brought_to_its_session_is_answered(
     async with streaming(fronts[0]) as client:
         await until_settled(fronts)
         assert await client.send(fronts[1], {}, **changes) == status
-
-
-async def until_settled(fronts: list[Front]) -> None:
-    """Wait until each front knows all others: only then is it sure who is none."""
-    async with streaming(fronts[0]) as client:
-        while await client.send(fronts[1], {}, node="nowhere") != 404:
-            pass
 
 
 @pytest.mark.parametrize(
