@@ -9,7 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 CONTINUATION = 0x0
@@ -197,10 +197,22 @@ class RawClient:
         self._writer.transport.abort()
 
 
+Kind = TypeVar("Kind", bound=RawClient)
+
+
 @asynccontextmanager
 async def raw_client(port: int, *, receive_bytes: int | None = None) -> AsyncIterator[RawClient]:
     """A TCP connection that is gone at the end of the block."""
-    client = await RawClient.connect(port, receive_bytes=receive_bytes)
+    async with raw_client_of(RawClient, port, receive_bytes=receive_bytes) as client:
+        yield client
+
+
+@asynccontextmanager
+async def raw_client_of(
+    kind: type[Kind], port: int, *, receive_bytes: int | None = None
+) -> AsyncIterator[Kind]:
+    """The same of a client of this kind."""
+    client = await kind.connect(port, receive_bytes=receive_bytes)
     try:
         yield client
     finally:

@@ -88,6 +88,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
+def second_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A front whose channels nobody has used yet, for the cases once more."""
+    yield from serving(tmp_path_factory.mktemp("second"), {})
+
+
+@pytest.fixture(scope="session")
 def hasty_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A front that waits for nobody long."""
     settings = {

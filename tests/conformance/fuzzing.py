@@ -1,6 +1,6 @@
 """What must hold of any frame at all, from the front's decoder to the worker's check."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from services.wire.command import METHODS, Command, Malformed, PublishRequest, method_of
 from services.wire.errors import Disconnect, ProtocolError
@@ -10,7 +10,10 @@ from services.wire.payload import one_line, validate_payload
 _METHODS = frozenset(METHODS.values())
 
 
-def read(frame: bytes) -> tuple[int, int]:
+Decode = Callable[[bytes], list[Command]]
+
+
+def read(frame: bytes, decode: Decode = decode_frame) -> tuple[int, int]:
     """Read a frame as a front and a worker do; give how many commands it has and 1 if it also is in
     error.
 
@@ -20,7 +23,7 @@ def read(frame: bytes) -> tuple[int, int]:
     failure: ProtocolError | None = None
     commands: Sequence[Command] = ()
     try:
-        commands = decode_frame(frame)
+        commands = decode(frame)
     except ProtocolError as error:
         failure, commands = error, error.commands
     assert failure.disconnect is Disconnect.BAD_REQUEST if failure else commands

@@ -2,20 +2,38 @@
 million of them.
 """
 
+from collections.abc import Callable, Iterator
+
 import pytest
 
-from tests.conformance.fuzzing import read
-from tests.conformance.mutator import mutated_frames, seeds
+from services.wire import json_codec, protobuf_codec
+from tests.conformance.fuzzing import Decode, read
+from tests.conformance.mutator import (
+    mutated_frames,
+    mutated_protobuf_frames,
+    protobuf_seeds,
+    seeds,
+)
 
 FRAMES = 100_000
 
 
 @pytest.mark.timeout(120)
-def test_mutated_frames_yield_commands_or_protocol_errors() -> None:
+@pytest.mark.parametrize(
+    ("frames", "decode"),
+    [
+        (mutated_frames, json_codec.decode_frame),
+        (mutated_protobuf_frames, protobuf_codec.decode_frame),
+    ],
+    ids=["json", "protobuf"],
+)
+def test_mutated_frames_yield_commands_or_protocol_errors(
+    frames: Callable[[int, int], Iterator[bytes]], decode: Decode
+) -> None:
     commands = errors = 0
-    for frame in mutated_frames(seed=1, count=FRAMES):
+    for frame in frames(1, FRAMES):
         try:
-            found, failed = read(frame)
+            found, failed = read(frame, decode)
         except Exception as error:
             raise AssertionError(f"{frame[:2000]!r}") from error
         commands += found
@@ -29,6 +47,14 @@ def test_every_vector_is_read() -> None:
     small, large = seeds()
     for frame in (*small, *large):
         read(frame)
+
+
+def test_every_vector_in_protobuf_is_read() -> None:
+    small, large = protobuf_seeds()
+    assert small
+    assert large
+    for frame in (*small, *large):
+        assert read(frame, protobuf_codec.decode_frame)[1] == 0
 
 
 def test_the_same_seed_gives_the_same_frames() -> None:

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.client import ConnectionEnded, RawClient, raw_client
+from tests.conformance.client import ConnectionEnded, RawClient, raw_client_of
 from tests.conformance.conftest import Server
 from tests.conformance.vector import Vector, differences
 from tests.conformance.vectors import FAMILIES
 
 LAST_ID = 4_000_000_000
 EVERYTHING = [(family, vector) for family, vectors in FAMILIES.items() for vector in vectors]
+
 
 pytestmark = pytest.mark.usefixtures("undisturbed")
 
@@ -25,8 +26,12 @@ def named(pair: tuple[str, Vector]) -> str:
 async def test_a_client_gets_what_the_protocol_names(
     pair: tuple[str, Vector], server: Server
 ) -> None:
-    vector = pair[1]
-    async with raw_client(server.port) as client:
+    await holds(pair[1], RawClient, server)
+
+
+async def holds(vector: Vector, kind: type[RawClient], server: Server) -> None:
+    """Play a vector with a client of this kind."""
+    async with raw_client_of(kind, server.port) as client:
         await client.upgrade()
         if vector.connect is not None:
             client.say({"id": 1, "connect": vector.connect})
