@@ -20,7 +20,7 @@ import asyncio
 import contextvars
 from collections import deque
 from collections.abc import Coroutine, Generator
-from heapq import heappop
+from heapq import heapify, heappop
 from typing import Any
 
 PROCESS: contextvars.ContextVar[str] = contextvars.ContextVar("PROCESS", default="")
@@ -54,6 +54,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     # What asyncio's own loop keeps, and `call_soon` and `call_at` fill.
     _ready: deque[asyncio.Handle]
     _scheduled: list[asyncio.TimerHandle]
+    _timer_cancelled_count: int
 
     def __init__(self) -> None:
         super().__init__()
@@ -112,7 +113,12 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                 handle._run()
 
     def _let_time_pass(self) -> None:
+        if self._timer_cancelled_count > max(100, len(self._scheduled) // 2):
+            self._scheduled = [timer for timer in self._scheduled if not timer.cancelled()]
+            heapify(self._scheduled)
+            self._timer_cancelled_count = 0
         while self._scheduled and self._scheduled[0].cancelled():
+            self._timer_cancelled_count -= 1
             heappop(self._scheduled)._scheduled = False  # type: ignore[attr-defined]
         if self._ready or self._stopping:  # type: ignore[attr-defined]
             if self._steps > _STEPS_AT_ONE_MOMENT:

@@ -9,6 +9,8 @@ import pytest
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.seeds import find_violation
 
+pytestmark = pytest.mark.timeout(120)  # on a machine that has other things to do
+
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_broken_rule_is_noticed(name: str) -> None:

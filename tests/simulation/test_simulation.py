@@ -10,8 +10,11 @@ import pytest
 from tests.simulation.seeds import find_violation
 from tests.simulation.world import World, live
 
-SEEDS = int(os.environ.get("FOREBAY_SIMULATION_SEEDS", "14"))
-"""A life takes a second at most, and half that as a rule."""
+SEEDS = int(os.environ.get("FOREBAY_SIMULATION_SEEDS", "20"))
+"""A life takes 0.3 seconds of a core, two of the long ones a second."""
+
+
+pytestmark = pytest.mark.timeout(120)  # on a machine that has other things to do
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

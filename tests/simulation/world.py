@@ -111,10 +111,11 @@ class World:
         self.clocks = clocks
         self.random = random = Random(f"world {seed}")
         self.pace = Pace(random)
-        self.rate = random.choice((2.0, 5.0, 10.0))
         self.faults_a_second = random.choice((0.3, 1.0, 2.0))
         self.stay_seconds = random.choice((3.0, 15.0))
-        self.life_seconds = random.choice((15.0, 25.0, 25.0, 90.0))
+        self.life_seconds = random.choice((10.0, 15.0, 20.0, 80.0))
+        # Long lives are for what takes long, not for much of it.
+        self.rate = random.choice((2.0, 4.0, 8.0)) * (0.3 if self.life_seconds > 60.0 else 1.0)
         self.partitions = random.choice((1, 1, 2))
         self.config = make_config(self.partitions, random)
         self.node = EmbeddedBroker(
