@@ -4,6 +4,7 @@
 import { createHmac, randomUUID } from 'node:crypto';
 import { createServer, connect as openSocket } from 'node:net';
 import { Centrifuge } from 'centrifuge';
+import { Centrifuge as CentrifugeProtobuf } from 'centrifuge/build/protobuf';
 import { EventSource } from 'eventsource';
 import WebSocket from 'ws';
 
@@ -11,6 +12,9 @@ export const fronts = process.env.FRONT_URLS.split(' ');
 
 /** The transport of all clients of this run: "websocket", "http_stream" or "sse". */
 export const transport = process.env.TRANSPORT;
+
+/** The encoding of all clients of this run that are not said to have another one. */
+export const encoding = process.env.ENCODING;
 
 const SECRET = process.env.TOKEN_SECRET;
 const PATIENCE_MS = 10_000;
@@ -32,15 +36,67 @@ export function inSeconds(seconds) {
   return Math.floor(Date.now() / 1000) + seconds;
 }
 
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+const toBytes = (value) => encoder.encode(JSON.stringify(value));
+
+/** What an SDK in Protobuf tells, with its payloads, which are bytes to it, read as JSON. */
+function read(value) {
+  if (value instanceof Uint8Array) {
+    return value.length ? JSON.parse(decoder.decode(value)) : undefined;
+  }
+  if (Array.isArray(value)) {
+    return value.map(read);
+  }
+  // Others hold no payload: words, errors.
+  const isPlain = value !== null && typeof value === 'object' && !(value instanceof Error);
+  if (!isPlain) {
+    return value;
+  }
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, read(each)]));
+}
+
+/** The SDK in Protobuf for an application whose payloads are JSON. */
+class ClientInProtobuf extends CentrifugeProtobuf {
+  publish(channel, data) {
+    return super.publish(channel, toBytes(data));
+  }
+
+  async rpc(method, data) {
+    return read(await super.rpc(method, toBytes(data)));
+  }
+
+  async history(...asked) {
+    return read(await super.history(...asked));
+  }
+
+  async presence(...asked) {
+    return read(await super.presence(...asked));
+  }
+
+  emit(name, ...told) {
+    return super.emit(name, ...told.map(read));
+  }
+
+  newSubscription(...parameters) {
+    const subscription = super.newSubscription(...parameters);
+    const emit = subscription.emit.bind(subscription);
+    subscription.emit = (name, ...told) => emit(name, ...told.map(read));
+    return subscription;
+  }
+}
+
 /** A client that is disconnected when the test ends. `test` is the test's context. */
 export function makeClient(test, url = fronts[0], options = {}) {
-  const client = new Centrifuge(transport === 'websocket' ? url : endpointsOf(url), {
+  const { speaks = encoding, ...rest } = options;
+  const Client = speaks === 'protobuf' ? ClientInProtobuf : Centrifuge;
+  const client = new Client(transport === 'websocket' ? url : endpointsOf(url), {
     websocket: WebSocket,
     eventsource: EventSource,
     emulationEndpoint: emulationOf(url),
     minReconnectDelay: 50,
     maxReconnectDelay: 500,
-    ...options,
+    ...rest,
   });
   test.after(() => client.disconnect());
   return client;

@@ -11,6 +11,19 @@ from tests.system.tools import find_node
 
 HERE = Path(__file__).parent
 SCENARIOS = sorted(path.name for path in HERE.glob("*.test.mjs"))
+# Says itself which of its clients speaks what.
+OF_BOTH_ENCODINGS = "encodings.test.mjs"
+SPOKEN = [
+    ("websocket", "json"),
+    ("websocket", "protobuf"),
+    ("http_stream", "json"),
+    ("sse", "json"),
+]
+RUNS = [
+    (scenarios, *spoken)
+    for scenarios in SCENARIOS
+    for spoken in (SPOKEN[:1] if scenarios == OF_BOTH_ENCODINGS else SPOKEN)
+]
 
 pytestmark = [pytest.mark.sdk, pytest.mark.timeout(90)]
 
@@ -20,10 +33,9 @@ def node() -> str:
     return find_node(HERE)
 
 
-@pytest.mark.parametrize("transport", ["websocket", "http_stream", "sse"])
-@pytest.mark.parametrize("scenarios", SCENARIOS)
+@pytest.mark.parametrize(("scenarios", "transport", "encoding"), RUNS)
 def test_the_javascript_sdk_finds_what_it_expects(
-    scenarios: str, transport: str, node: str, fronts: list[str]
+    scenarios: str, transport: str, encoding: str, node: str, fronts: list[str]
 ) -> None:
     done = subprocess.run(
         [node, "--test", "--test-reporter=spec", scenarios],
@@ -33,6 +45,7 @@ def test_the_javascript_sdk_finds_what_it_expects(
             "FRONT_URLS": " ".join(fronts),
             "TOKEN_SECRET": TOKEN_SECRET,
             "TRANSPORT": transport,
+            "ENCODING": encoding,
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -96,6 +96,20 @@ allow_subscribe_for_anonymous = true
 allow_publish_for_client = true
 allow_publish_for_anonymous = true
 
+# Any bytes may be published.
+[[namespace]]
+name = "bytes"
+data = "binary"
+history_size = 10000
+history_ttl = "10m"
+force_recovery = true
+allow_subscribe_for_client = true
+allow_subscribe_for_anonymous = true
+allow_publish_for_client = true
+allow_publish_for_anonymous = true
+allow_history_for_client = true
+allow_history_for_anonymous = true
+
 # Nothing is kept.
 [[namespace]]
 name = "fleeting"
