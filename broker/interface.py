@@ -191,8 +191,8 @@ class Publishing(Enum):
 
     OPEN = "open"
     BLOCKED = "blocked"
-    """The broker holds publishers back (memory or disk alarm), or is too slow to tell from that; or,
-    where a process's batches are concerned, a pool is full."""
+    """The broker holds publishers back (memory or disk alarm), or is too slow to tell from that. Of
+    a producer also that a pool is full."""
     AWAY = "away"
 
 

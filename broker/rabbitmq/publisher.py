@@ -11,7 +11,7 @@ from broker.rabbitmq.connection import Link, close_channel, translating_amqp_err
 _PERSISTENT = 2
 
 # The connection is there already, so that this is one exchange of frames.
-_OPEN_SECONDS = 1.0
+_OPEN_SECONDS = 3.0
 
 
 class Publisher:

@@ -10,9 +10,8 @@ Not here: what follows from it (`broker.producer`).
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
-from broker.errors import BrokerError
+from broker.errors import BrokerUnavailable, SubmitRefused
 
 # Together less than a second: so soon is a publisher to hear that the pool is shut. A beat costs
 # this process and the broker some 0.3 ms each.
@@ -24,7 +23,10 @@ _READING_SECONDS = 0.1
 
 
 class Pulse:
-    """The pulse of one publishing connection; `beat` publishes what no queue gets."""
+    """The pulse of one publishing connection; `beat` publishes what no queue gets.
+
+    So each is refused, or fails with BrokerUnavailable.
+    """
 
     def __init__(self, beat: Callable[[], Awaitable[None]]) -> None:
         self._beat = beat
@@ -38,12 +40,15 @@ class Pulse:
         while True:
             self._timer = loop.call_later(LATE_SECONDS, self._look_again)
             try:
-                # It is refused, for no queue gets it: any answer is one.
-                with suppress(BrokerError):
-                    await self._beat()
+                await self._beat()
+            except SubmitRefused:
+                # No queue gets it, and this is how that is answered.
+                self.is_late = False
+            except BrokerUnavailable:
+                # No answer: the connection was lost, or there is none.
+                pass
             finally:
                 self._timer.cancel()
-            self.is_late = False
             await asyncio.sleep(EVERY_SECONDS)
 
     def _look_again(self) -> None:

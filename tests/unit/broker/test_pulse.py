@@ -49,7 +49,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("answer", [SubmitRefused, BrokerUnavailable, NeverSubmitted])
-async def test_any_answer_is_one(answer: type[Exception]) -> None:
+async def test_nothing_is_late_that_fails_or_is_answered_at_once(answer: type[Exception]) -> None:
     node = Node(answer)
     async with beating(node) as pulse:
         async with asyncio.timeout(WAIT_SECONDS):
@@ -72,6 +72,20 @@ async def test_a_late_answer_makes_good_at_once() -> None:
     async with beating(node) as pulse:
         await until_late(pulse)
         node.answers.set()
+        await until_late(pulse, expected=False)
+
+
+async def test_a_beat_that_never_left_makes_nothing_good() -> None:
+    node = Node(NeverSubmitted)
+    node.answers.clear()
+    async with beating(node) as pulse:
+        await until_late(pulse)
+        node.answers.set()
+        async with asyncio.timeout(WAIT_SECONDS):
+            while node.beats < 5:  # noqa: ASYNC110 - a count, and nobody's news
+                await asyncio.sleep(0.01)
+        assert pulse.is_late
+        node.answer = SubmitRefused
         await until_late(pulse, expected=False)
 
 
