@@ -101,6 +101,7 @@ async def python_client(
     token: str = "",
     get_token: GetToken | None = None,
     shortest_pause_seconds: float = 0.1,
+    use_protobuf: bool = False,
 ) -> AsyncIterator[tuple[Client, ClientEvents]]:
     """Make a client and let it connect; it is disconnected when the context ends."""
     events = ClientEvents()
@@ -110,6 +111,7 @@ async def python_client(
         token=token,
         get_token=get_token,
         proxy=None,
+        use_protobuf=use_protobuf,
         min_reconnect_delay=shortest_pause_seconds,
         max_reconnect_delay=1.0,
     )
