@@ -1,6 +1,7 @@
 // A browser for each scenario, and what the page shows in words that a test reads well.
 
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { chromium } from 'playwright-core'
@@ -49,6 +50,26 @@ export async function openPage(context) {
   const page = await context.newPage()
   await page.goto(PAGE_URL)
   await pane(page).locator('.state[data-state=connected]').waitFor()
+  return page
+}
+
+/** A page of the test's own, of an origin of its own, in a browser where no WebSocket opens. */
+export async function serveWithoutWebSockets(context, html, hash = '') {
+  // A real server: what Playwright answers itself has no address from which a page may ask others.
+  const server = createServer((_, response) => {
+    response.writeHead(200, { 'Content-Type': 'text/html; charset=utf-8' }).end(html)
+  })
+  await new Promise((resolve) => server.listen(0, 'localhost', resolve))
+  context.on('close', () => server.close())
+  await context.addInitScript(() => {
+    window.WebSocket = class {
+      constructor() {
+        throw new Error('blocked')
+      }
+    }
+  })
+  const page = await context.newPage()
+  await page.goto(`http://localhost:${server.address().port}/${hash}`)
   return page
 }
 

@@ -1,4 +1,4 @@
-"""The demo page in headless Chromium: the scenarios are the `*.test.mjs` beside this file.
+"""Pages in headless Chromium, the demo page above all: the scenarios are the `*.test.mjs` here.
 
 With FOREBAY_PICTURES naming a folder, the pictures of the README are put there.
 """
@@ -12,6 +12,7 @@ import pytest
 from tests.system.tools import find_browser, find_node
 
 HERE = Path(__file__).parent
+SDK = HERE.parent / "sdk"
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(150)]
 
@@ -46,6 +47,14 @@ def run_scenarios(node: str, browser: str, scenarios: str, url: str) -> None:
 def test_the_page_is_as_a_visitor_expects(
     scenarios: str, node: str, browser: str, dev_page: str
 ) -> None:
+    run_scenarios(node, browser, scenarios, dev_page)
+
+
+@pytest.mark.parametrize("scenarios", ["transports.test.mjs", "polling.test.mjs"])
+def test_a_page_without_websockets_misses_nothing(
+    scenarios: str, node: str, browser: str, dev_page: str
+) -> None:
+    find_node(SDK)
     run_scenarios(node, browser, scenarios, dev_page)
 
 
