@@ -35,12 +35,13 @@ class Archive:
                         async for _ in reader:
                             self._look()
 
-    def lose_tail(self, count: int) -> None:
-        """Have the log lose some of its newest records, but not all."""
+    def lose_tail(self, count: int) -> int:
+        """Have the log lose some of its newest records, not all; give the last one's position."""
         self._look()
         self._node.lose_tail(self._partition, min(count, len(self._kept()) - 1))
         last = self._kept()[-1].position
         self.generations.append([each for each in self.records if each.position <= last])
+        return last
 
     def recreate(self) -> None:
         """Have the log made anew."""

@@ -186,12 +186,27 @@ class Checks:
         ]
         is_lost = self._world.traits.is_log_lost
         stays = _stays(subscriber.events, is_cut_by_recovery=is_lost)
-        # What comes after the last signal has to be whole, whatever was lost before.
-        stays += _stays(subscriber.events, is_cut_by_recovery=False)[-1:]
+        if not self._is_loss_known_to_nobody(partition):
+            # What comes after the last signal has to be whole, whatever was lost before.
+            stays += _stays(subscriber.events, is_cut_by_recovery=False)[-1:]
         for stay in stays:
             if not any(_is_continuous(stay, history) for history in histories):
                 raise Violation(f"{subscriber.name} was not told that it missed something: {stay}")
         self._all_is_known_at_last(subscriber, histories[-1])
+
+    def _is_loss_known_to_nobody(self, partition: Partition) -> bool:
+        """Whether a tail is lost, and all who had read it died before the epoch was ended.
+
+        Then nothing tells the log from one that never had the tail, and a subscriber that has seen
+        it learns of nothing once the log has grown past it again. A front that has read the tail
+        and lives must have seen to it that the epoch ends.
+        """
+        live = {front.name for front in self._world.fronts}
+        return any(
+            loss.epoch == self._truths[partition][-1].epoch and not loss.witnesses & live
+            for loss in self._world.journal.losses
+            if loss.partition == partition
+        )
 
     def _all_is_known_at_last(self, subscriber: Subscriber, history: list[Told]) -> None:
         if not subscriber.events or not history:

@@ -208,8 +208,9 @@ class Nemesis:
 
     async def lose_tail(self) -> None:
         if self._world.may_lose_log():
-            archive = self._random.choice(list(self._world.archives.values()))
-            archive.lose_tail(self._random.choice((1, 1, 2, 4, 10)))
+            partition, archive = self._random.choice(list(self._world.archives.items()))
+            last = archive.lose_tail(self._random.choice((1, 1, 2, 4, 10)))
+            self._world.note_loss(partition, last)
 
     async def recreate_log(self) -> None:
         if self._world.may_lose_log() and self._random.random() < 0.5:

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from random import Random
+from typing import NamedTuple
 
 import broker.producer
 import services.log_reader
@@ -35,6 +36,7 @@ from tests.simulation.processes import (
     Run,
     WorkerProcess,
 )
+from tests.simulation.truth import read_truth
 
 REST_SECONDS = 120.0
 """How long everything may take to come to rest, in virtual time, once nothing is broken."""
@@ -77,12 +79,23 @@ def draw_traits(seed: int) -> Traits:
     )
 
 
+class Loss(NamedTuple):
+    """A log lost its tail."""
+
+    partition: Partition
+    epoch: str
+    """Of the log before."""
+    witnesses: set[str]
+    """The fronts that had read what was lost."""
+
+
 @dataclass
 class Journal:
-    """What senders and readers were told."""
+    """What senders and readers were told, and what was lost."""
 
     notes: list[Note] = field(default_factory=list)
     runs: list[Run] = field(default_factory=list)
+    losses: list[Loss] = field(default_factory=list)
 
 
 class Pace:
@@ -148,6 +161,18 @@ class World:
     def report(self, violation: str) -> None:
         """Note that something must not have happened, and when it did."""
         self.violations.append(f"at {self.loop.time():.4f}: {violation}")
+
+    def note_loss(self, partition: Partition, last: int) -> None:
+        """Note who has read what a log, of which `last` is now the last record, has lost."""
+        witnesses = {
+            front.name
+            for front in self.fronts
+            if front.is_open
+            for reader in front.view.readers
+            if reader.partition == partition and reader.view.position > last
+        }
+        epoch = read_truth(self.archives[partition].generations[-2], WITHIN_POSITIONS).epoch
+        self.journal.losses.append(Loss(partition, epoch, witnesses))
 
     def draw_clock_error(self) -> float:
         if self.traits.are_clocks_wrong and self.random.random() < 0.3:
