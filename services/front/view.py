@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from broker.batch import NO_SENDER, Entry, EntryKind
+from broker.errors import BrokerUnavailable, StreamEmpty, TopologyProblem
 from broker.follow import Loss
 from broker.interface import Broker, StoredRecord
 from broker.partition import Partition, partition_number
@@ -37,6 +38,8 @@ from services.wire.errors import Refusal
 # Fronts read the same log milliseconds apart. A client that claims to have seen what nobody has
 # waits this long for its answer, and nobody else does.
 _REACH_SECONDS = 1.0
+_END_SECONDS = 2.0
+"""How long the broker may take to say where a log ends, for such a client."""
 
 
 class ViewNotReady(Exception):
@@ -59,6 +62,10 @@ class _FrontPartition:
     ) -> None:
         self.partition = partition
         self._view = view
+        self._log = broker.log(partition)
+        self._looking = asyncio.Lock()
+        self._looked_seconds = 0.0
+        self._is_behind = False
         self.histories = Histories(
             view.keeping_of,
             view.hub.is_subscribed,
@@ -133,7 +140,13 @@ class _FrontPartition:
                 producer.settle(self.partition, batch)
 
     async def reach(self, channel: str, offset: int) -> None:
-        """Wait until the channel has got to an offset, but not for long."""
+        """Wait until the channel has got to an offset, but not for long.
+
+        If it does not, and all that is in the log has been read, there is no such offset.
+
+        Raises:
+            ViewNotReady: something is in the log, or may be, that was not read yet.
+        """
         reached = asyncio.get_running_loop().create_future()
         awaited = channel, offset, reached
         self._awaited.append(awaited)
@@ -141,10 +154,29 @@ class _FrontPartition:
             async with asyncio.timeout(_REACH_SECONDS):
                 await reached
         except TimeoutError:
-            return
+            if await self._may_be_behind():
+                # Told of our top the client would receive once more what it has already.
+                raise ViewNotReady from None
         finally:
             if awaited in self._awaited:
                 self._awaited.remove(awaited)
+
+    async def _may_be_behind(self) -> bool:
+        """Tell whether the log may go on beyond what was read; who ask together share a look."""
+        asked = time.monotonic()
+        async with self._looking:
+            if self._looked_seconds <= asked:
+                self._looked_seconds = time.monotonic()
+                self._is_behind = await self._look_for_more()
+            return self._is_behind
+
+    async def _look_for_more(self) -> bool:
+        try:
+            async with asyncio.timeout(_END_SECONDS):
+                end = await self._log.end()
+        except (BrokerUnavailable, StreamEmpty, TopologyProblem, TimeoutError):
+            return True
+        return self.reader.view.position < end
 
     def _tell_who_awaits(self) -> None:
         still: list[tuple[str, int, asyncio.Future[None]]] = []
@@ -248,7 +280,7 @@ class FrontView:
         from another front, which was a moment ahead. Then it waits a little for the log.
 
         Raises:
-            ViewNotReady: the partition's log is not caught up.
+            ViewNotReady: the partition's log is not caught up, or not as far as the client.
         """
         partition = self._at(channel)
         state = partition.state(channel)

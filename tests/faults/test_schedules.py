@@ -17,7 +17,8 @@ from tests.faults.tally import line_of
 pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(300)]
 
 # Between them: something before and something after each moment of a batch's way, in every part.
-SEEDS = {Deck.PROCESSES: (1, 7, 10, 15), Deck.BROKER: (1,)}
+# 132: a client comes from a front that dies to one that cannot read on, and is ahead of it.
+SEEDS = {Deck.PROCESSES: (1, 7, 15, 132), Deck.BROKER: (1,)}
 
 
 @pytest.mark.parametrize("deck", SEEDS)

@@ -11,7 +11,7 @@ from broker.partition import Partition
 from services.auth import make_token
 from services.settings import TokenConfig
 from services.wire.errors import Unsubscribed
-from tests.unit.front.stage import SECRET, Client, FakeClock, Stage, open_config, staging
+from tests.unit.front.stage import NODE, SECRET, Client, FakeClock, Stage, open_config, staging
 
 TOKENS = TokenConfig(hmac_secret_key=SECRET)
 NOW = 1_000_000.0
@@ -195,6 +195,35 @@ async def test_a_client_that_comes_from_a_front_a_moment_ahead_is_recovered(stag
     seen += [news["push"]["pub"]["offset"] for news in other.news()]
     assert result["recovered"] is True
     assert seen == [4, 5]
+
+
+async def test_a_client_that_is_ahead_of_a_front_cut_off_from_the_log_is_to_try_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.front.view._REACH_SECONDS", 0.05)
+    client, other = await stage.client(), await stage.client()
+    await publish(client, 1)
+    epoch = (await subscribe(client))["epoch"]
+    stage.broker.disconnect(NODE)
+    refused = await subscribe(other, recover=True, epoch=epoch, offset=3)
+    assert (refused["code"], refused["temporary"]) == (100, True)
+
+    stage.broker.reconnect(NODE)
+    await stage.until(lambda: stage.parts.view.is_caught_up)
+    result = await subscribe(other, recover=True, epoch=epoch, offset=1)
+    assert result["recovered"] is True
+
+
+async def test_an_offset_that_a_log_read_to_its_end_does_not_have_is_not_recovered(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.front.view._REACH_SECONDS", 0.05)
+    client, other = await stage.client(), await stage.client()
+    await publish(client, 1)
+    known = await subscribe(client)
+    result = await subscribe(other, recover=True, epoch=known["epoch"], offset=3)
+    assert "recovered" not in result
+    assert position(result) == position(known)
 
 
 async def test_lost_continuity_sends_clients_back_to_recover(stage: Stage) -> None:
