@@ -1,0 +1,145 @@
+"""Fossil deltas: whoever reads them by the grammar has the target again."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.wire.fossil import SOURCE_BYTES_AT_MOST, encode_delta
+
+DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~"
+
+
+class Reader:
+    """Reads a delta by its grammar, and believes nothing that it does not check."""
+
+    def __init__(self, delta: bytes) -> None:
+        self.delta = delta
+        self.at = 0
+
+    def number(self) -> int:
+        number, start = 0, self.at
+        while chr(self.delta[self.at]) in DIGITS:
+            number = number * 64 + DIGITS.index(chr(self.delta[self.at]))
+            self.at += 1
+        assert self.at > start
+        return number
+
+    def take(self, count: int) -> bytes:
+        taken = self.delta[self.at : self.at + count]
+        assert len(taken) == count
+        self.at += count
+        return taken
+
+
+def decode_delta(source: bytes, delta: bytes) -> bytes:
+    reader, target = Reader(delta), b""
+    size = reader.number()
+    assert reader.take(1) == b"\n"
+    while True:
+        number, operator = reader.number(), reader.take(1)
+        if operator == b"@":
+            offset = reader.number()
+            assert reader.take(1) == b","
+            assert offset + number <= len(source)
+            target += source[offset : offset + number]
+        elif operator == b":":
+            target += reader.take(number)
+        else:
+            assert operator == b";"
+            assert number == checksum(target)
+            assert reader.at == len(delta)
+            assert len(target) == size
+            return target
+
+
+def checksum(target: bytes) -> int:
+    padded = target + bytes(-len(target) % 4)
+    words = [int.from_bytes(padded[at : at + 4], "big") for at in range(0, len(padded), 4)]
+    return sum(words) % 2**32
+
+
+def holds(source: bytes, target: bytes) -> bytes | None:
+    delta = encode_delta(source, target)
+    if delta is not None:
+        assert decode_delta(source, delta) == target
+        assert len(delta) < len(target)
+    return delta
+
+
+# Long enough that a delta is shorter, with changes that begin or end anywhere.
+ALIKE = st.tuples(
+    st.text(alphabet="aé€😀", max_size=40),
+    st.text(alphabet="aé€😀", max_size=5),
+    st.text(alphabet="aé€😀", max_size=5),
+    st.text(alphabet="aé€😀", max_size=40),
+)
+
+
+@given(st.binary(max_size=200), st.binary(max_size=200))
+def test_a_delta_of_any_bytes_gives_them_again(source: bytes, target: bytes) -> None:
+    holds(source, target)
+
+
+@given(ALIKE)
+def test_a_delta_of_text_is_text(parts: tuple[str, str, str, str]) -> None:
+    start, before, after, end = parts
+    delta = holds((start + before + end).encode(), (start + after + end).encode())
+    if delta is not None:
+        delta.decode()
+
+
+@given(st.binary(min_size=50, max_size=300), st.data())
+def test_a_changed_place_makes_a_delta_of_little_more_than_the_change(
+    source: bytes, data: st.DataObject
+) -> None:
+    place = data.draw(st.integers(0, len(source)))
+    change = data.draw(st.binary(max_size=4))
+    target = source[:place] + change + source[place:]
+    delta = holds(source, target)
+    assert delta is not None
+    assert len(delta) <= len(change) + 30
+
+
+@given(st.binary(min_size=1, max_size=20), st.integers(1, 200))
+def test_what_repeats_is_copied_once(piece: bytes, times: int) -> None:
+    holds(piece * times, piece * (times + 1))
+    holds(piece * (times + 1), piece * times)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("😀", "😁"), ("亀", "耀"), ("é", "É"), ("", "é"), ("éé", "é"), ("é", "ééé")]
+)
+def test_characters_that_share_bytes_are_told_whole(old: str, new: str) -> None:
+    source, target = (f"{'x' * 40}{each}{'y' * 40}".encode() for each in (old, new))
+    delta = holds(source, target)
+    assert delta is not None
+    delta.decode()
+
+
+def test_the_same_again_is_one_copy() -> None:
+    same = json.dumps({"a": ["long"] * 30}).encode()
+    delta = holds(same, same)
+    assert delta is not None
+    assert b":" not in delta
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [(b"", b"x" * 100), (b"a" * 100, b"b" * 100), (b"ab", b"ac"), (b"x" * 100, b""), (b"", b"")],
+)
+def test_there_is_no_delta_that_would_save_nothing(source: bytes, target: bytes) -> None:
+    assert encode_delta(source, target) is None
+
+
+def test_what_is_too_long_has_no_delta() -> None:
+    longest = b"x" * SOURCE_BYTES_AT_MOST
+    assert holds(longest, longest) is not None
+    assert encode_delta(longest + b"x", longest) is None
+    assert encode_delta(longest, longest + b"x") is None
+
+
+def test_a_checksum_that_is_too_large_wraps_around() -> None:
+    assert checksum(b"\xff" * 8) == 2**32 - 2
+    assert holds(b"\xff" * 64, b"\xff" * 61 + b"abc") is not None
