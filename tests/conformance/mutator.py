@@ -27,8 +27,8 @@ _PIECES = (
 _PROTOBUF_PIECES = (
     *(bytes((each,)) for each in range(0x60)), b"\x80", b"\xff", b"\x80\x01", b"\xff\xff\x03",
     b"\xff\xff\xff\xff\x0f", b"\xff" * 9 + b"\x01", b"\xff" * 11, b"\x80" * 5 + b"\x00",
-    b"\x1b" * 90, b"\x1b\x1c", b"\xa2\x06\x03abc", b"\x08\x00", b"\x08\x01", b"\x00\x00", b"\x02\x0a\x00",
-    b"\xed\xa0\x80", b"{}", "你😀".encode(),
+    b"\x1b" * 90, b"\x1b\x1c", b"\xa2\x06\x03abc", b"\x08\x00", b"\x08\x01", b"\x00\x00",
+    b"\x02\x0a\x00", b"\xed\xa0\x80", b"{}", "你😀".encode(),
 )  # fmt: skip
 
 
