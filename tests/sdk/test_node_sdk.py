@@ -17,6 +17,7 @@ SPOKEN = [
     ("websocket", "json"),
     ("websocket", "protobuf"),
     ("http_stream", "json"),
+    ("http_stream", "protobuf"),
     ("sse", "json"),
 ]
 RUNS = [

@@ -2,6 +2,8 @@
 
     {"session":"…","node":"…","data":"commands, with newlines between them"}
 
+or, by its content type, the same as a Protobuf message.
+
 Rules: answered as soon as the frame is taken, before it is carried out; what comes of it is told
 over the client's stream.
 
@@ -9,14 +11,22 @@ Not here: the order of frames and their way to another front (`services.front.up
 """
 
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from aiohttp import web
+from google.protobuf.message import DecodeError
 
 from services.front.parts import Parts
-from services.front.transports.requests import check_origin, is_binary, preflight, read_body
+from services.front.transports.requests import (
+    check_origin,
+    check_size,
+    is_binary,
+    preflight,
+    read_body,
+)
 from services.front.transports.websocket import PARTS
+from services.wire.client_pb2 import EmulationRequest
 
 ID_CHARACTERS_AT_MOST: Final = 100
 
@@ -33,6 +43,12 @@ class _Emulated(msgspec.Struct, frozen=True):
     data: str
 
 
+class _Envelope(NamedTuple):
+    session: str
+    node: str
+    frame: bytes
+
+
 _decode = msgspec.json.Decoder(_Emulated).decode
 
 
@@ -46,20 +62,17 @@ async def serve_emulation(request: web.Request) -> web.Response:
     """
     parts = request.app[PARTS]
     headers = check_origin(request, parts)
-    if is_binary(request):
-        raise web.HTTPUnsupportedMediaType(text="JSON only\n", headers=headers)
     limit_bytes = parts.config.client.message_size_limit
     body = await read_body(request, parts, envelope_limit(parts), headers)
-    emulated = _decode_envelope(body, headers)
-    frame = emulated.data.encode()
-    if len(frame) > limit_bytes:
-        raise web.HTTPRequestEntityTooLarge(
-            limit_bytes,
-            len(frame),
-            text="too large; see client.message_size_limit\n",
-            headers=headers,
-        )
-    status = await parts.uplinks.deliver(emulated.node, emulated.session, frame)
+    open_envelope = _open_binary if is_binary(request) else _open_json
+    try:
+        session, node, frame = open_envelope(body)
+    except (msgspec.DecodeError, DecodeError, UnicodeDecodeError, RecursionError):
+        raise web.HTTPBadRequest(text="not an emulation request\n", headers=headers) from None
+    if max(len(session), len(node)) > ID_CHARACTERS_AT_MOST:
+        raise web.HTTPBadRequest(text="no such ids\n", headers=headers)
+    check_size(frame, limit_bytes, headers)
+    status = await parts.uplinks.deliver(node, session, frame)
     retry = {"Retry-After": "1"} if status is HTTPStatus.SERVICE_UNAVAILABLE else {}
     return web.Response(status=status, headers={**headers, **retry})
 
@@ -69,16 +82,11 @@ def envelope_limit(parts: Parts) -> int:
     return _ESCAPING * parts.config.client.message_size_limit + _ENVELOPE_BYTES
 
 
-def _decode_envelope(body: bytes, headers: dict[str, str]) -> _Emulated:
-    """The parts of a request's body.
+def _open_json(body: bytes) -> _Envelope:
+    emulated = _decode(body)
+    return _Envelope(emulated.session, emulated.node, emulated.data.encode())
 
-    Raises:
-        HTTPBadRequest: it is no such body.
-    """
-    try:
-        emulated = _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise web.HTTPBadRequest(text="not an emulation request\n", headers=headers) from None
-    if max(len(emulated.session), len(emulated.node)) > ID_CHARACTERS_AT_MOST:
-        raise web.HTTPBadRequest(text="no such ids\n", headers=headers)
-    return emulated
+
+def _open_binary(body: bytes) -> _Envelope:
+    emulated = EmulationRequest.FromString(body)
+    return _Envelope(emulated.session, emulated.node, emulated.data)

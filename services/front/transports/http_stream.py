@@ -1,12 +1,18 @@
-"""`POST /connection/http_stream`: the client protocol in lines of a response that does not end.
+"""`POST /connection/http_stream`: the client protocol in a response that does not end.
 
-The request's body is the first frame; what the client sends later comes by `emulation`.
+In lines of JSON, or by the request's content type in Protobuf messages. The request's body is the
+first frame; what the client sends later comes by `emulation`.
 """
+
+from typing import Final, NamedTuple
 
 from aiohttp import web
 
+from services.front.encoding import Language
 from services.front.encodings.http_json import CHUNKED_LINES, LINES
+from services.front.encodings.http_protobuf import CHUNKED_MESSAGES, MESSAGES
 from services.front.receiving import receive
+from services.front.session import Session
 from services.front.transports.requests import (
     check_origin,
     check_room,
@@ -16,6 +22,8 @@ from services.front.transports.requests import (
 )
 from services.front.transports.streaming import knows_chunks, stream
 from services.front.transports.websocket import PARTS
+from services.front.uplinks import Receive
+from services.wire.protobuf_codec import decode_frame
 
 answer_http_stream_preflight = preflight("POST, OPTIONS")
 
@@ -31,14 +39,29 @@ async def serve_http_stream(request: web.Request) -> web.StreamResponse:
     parts = request.app[PARTS]
     headers = check_origin(request, parts)
     check_room(request, parts, headers)
-    if is_binary(request):
-        raise web.HTTPUnsupportedMediaType(text="JSON only\n", headers=headers)
-    headers_of_all = {**headers, "Content-Type": "application/json; charset=utf-8"}
+    spoken = _PROTOBUF if is_binary(request) else _JSON
     return await stream(
         request,
         parts,
-        CHUNKED_LINES if knows_chunks(request) else LINES,
-        headers_of_all,
-        receive,
+        spoken.chunked if knows_chunks(request) else spoken.bare,
+        {**headers, "Content-Type": spoken.content_type},
+        spoken.receive,
         await read_body(request, parts, parts.config.client.message_size_limit, headers),
     )
+
+
+async def _receive_protobuf(session: Session, frame: bytes) -> None:
+    await receive(session, frame, decode_frame)
+
+
+class _Spoken(NamedTuple):
+    content_type: str
+    chunked: Language
+    bare: Language
+    receive: Receive
+
+
+_JSON: Final = _Spoken("application/json; charset=utf-8", CHUNKED_LINES, LINES, receive)
+_PROTOBUF: Final = _Spoken(
+    "application/octet-stream", CHUNKED_MESSAGES, MESSAGES, _receive_protobuf
+)

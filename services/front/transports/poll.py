@@ -21,7 +21,13 @@ from services.front.errands import Answer
 from services.front.parked import UNNUMBERED, Poll
 from services.front.parking import Parking
 from services.front.transports.emulation import ID_CHARACTERS_AT_MOST, envelope_limit
-from services.front.transports.requests import check_origin, check_room, preflight, read_body
+from services.front.transports.requests import (
+    check_origin,
+    check_room,
+    check_size,
+    preflight,
+    read_body,
+)
 from services.front.transports.streaming import watching
 from services.front.transports.websocket import PARTS
 
@@ -54,13 +60,9 @@ async def serve_poll(request: web.Request) -> web.Response:
     """
     parts = request.app[PARTS]
     headers = check_origin(request, parts)
-    limit_bytes = parts.config.client.message_size_limit
     asked = _read(await read_body(request, parts, envelope_limit(parts), headers), headers)
     poll = Poll(asked.ack, asked.sent, asked.data.encode(), asked.leave)
-    if len(poll.commands) > limit_bytes:
-        raise web.HTTPRequestEntityTooLarge(
-            limit_bytes, text="too large; see client.message_size_limit\n", headers=headers
-        )
+    check_size(poll.commands, parts.config.client.message_size_limit, headers)
     node, session = asked.node, asked.session
     parking = request.app[PARKING]
     if not session:

@@ -103,6 +103,16 @@ async def read_body(
     return bytes(body)
 
 
+def check_size(frame: bytes, limit_bytes: int, headers: dict[str, str]) -> None:
+    """Whether the frame in a body is one that may be sent.
+
+    Raises:
+        HTTPRequestEntityTooLarge: it is not.
+    """
+    if len(frame) > limit_bytes:
+        raise _too_large(limit_bytes, len(frame), headers)
+
+
 def _too_large(
     limit_bytes: int, size_bytes: int, headers: dict[str, str]
 ) -> web.HTTPRequestEntityTooLarge:

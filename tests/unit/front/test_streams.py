@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from services.wire.client_pb2 import Command, ConnectRequest, EmulationRequest, Reply
 from tests.unit.front.stage import OPEN_CHANNELS, open_config
 from tests.unit.front.stream_client import (
     HTTP_STREAM,
@@ -243,6 +244,40 @@ async def test_what_is_no_emulation_request_is_a_bad_request(
         async with http.post(url, data=body, headers={"Origin": ORIGIN, **JSON}) as response:
             assert response.status == 400
             assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
+
+
+async def test_protobuf_is_spoken_by_the_content_type(fronts: list[Front]) -> None:
+    binary = {"Content-Type": "application/octet-stream"}
+    async with aiohttp.ClientSession(headers=binary) as http:
+        connect = Command(id=1, connect=ConnectRequest()).SerializeToString()
+        url = f"http://{fronts[0].address}"
+        async with http.post(f"{url}{HTTP_STREAM}", data=delimited(connect)) as response:
+            assert response.content_type == "application/octet-stream"
+            connected = (await next_message(response)).connect
+            commands = delimited(b"\x08\x02\x2a\x03\x0a\x01a")  # id 2, subscribe to "a"
+            emulated = EmulationRequest(
+                session=connected.session, node=connected.node, data=commands
+            ).SerializeToString()
+            async with http.post(f"http://{fronts[1].address}/emulation", data=emulated) as answer:
+                assert answer.status == 204
+            assert (await next_message(response)).id == 2
+        for body in (b"\xff", b"\x0a\x05a", b'{"session":"a","node":"b","data":""}'):
+            async with http.post(f"{url}/emulation", data=body) as answer:
+                assert answer.status == 400
+
+
+def delimited(message: bytes) -> bytes:
+    return bytes((len(message),)) + message
+
+
+async def next_message(response: aiohttp.ClientResponse) -> Reply:
+    size = shift = 0
+    while True:
+        (byte,) = await response.content.readexactly(1)
+        size |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            return Reply.FromString(await response.content.readexactly(size))
 
 
 async def test_a_front_that_has_gone_is_no_longer_known(fronts: list[Front]) -> None:
