@@ -46,7 +46,7 @@ class Checks:
             self._entries_are_settled_once(partition, truths)
             self._offsets_have_no_gap(truths[-1])
             if self._world.traits.is_order_kept:
-                self._senders_are_in_order(truths[-1])
+                self._senders_are_in_order(truths)
             generation = self._world.archives[partition].generations[-1]
             self._whoever_begins_in_the_middle_agrees(truths[-1], generation)
         self._readers_agree()
@@ -102,18 +102,19 @@ class Checks:
                     raise Violation(f"{life} goes on with {each.offset} after {last.get(life)}")
                 last[life] = each.offset
 
-    def _senders_are_in_order(self, truth: Truth) -> None:
+    def _senders_are_in_order(self, truths: Sequence[Truth]) -> None:
+        final = truths[-1].told
+        lost = {each.payload for truth in truths[:-1] for each in set(truth.told) - set(final)}
         offered = {
             note.entry.payload: (index, note)
             for index, note in enumerate(self._world.journal.notes)
         }
         last: dict[tuple[str, str], int] = {}
-        for each in truth.told:
+        for each in final:
             if each.kind == 0:
                 index, note = offered[each.payload]
-                if self._world.traits.is_log_lost and not note.is_confirmed:
-                    # Its sender was told that nobody knows; a late copy of it is another entry to
-                    # a log that has forgotten the first.
+                if each.payload in lost:
+                    # To a log that has forgotten it, a late copy of it is another entry.
                     continue
                 key = note.producer, each.channel
                 if index < last.get(key, -1):

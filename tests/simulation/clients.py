@@ -117,7 +117,12 @@ class _Lines:
     """An encoding of one JSON line a publication; the first of a channel tells its epoch."""
 
     def encode(
-        self, channel: str, publications: Sequence[Publication], sequence: int, epoch: str
+        self,
+        channel: str,
+        publications: Sequence[Publication],
+        sequence: int,
+        epoch: str,
+        previous: Publication | None = None,
     ) -> list[Frame]:
         lines = [encode_publication(each, epoch) for each in publications]
         return [Frame(sequence, b"".join(lines), len(lines))]
