@@ -167,24 +167,25 @@ def _connect(message: client_pb2.ConnectRequest) -> ConnectRequest:
 
 
 def _subscribe(message: client_pb2.SubscribeRequest) -> SubscribeRequest:
+    # By position, for by name it takes longer, and a frame may hold 2,048.
     return SubscribeRequest(
-        channel=message.channel,
-        token=message.token,
-        recover=message.recover,
-        epoch=message.epoch,
-        offset=message.offset,
-        data=Payload(message.data),
-        positioned=message.positioned,
-        recoverable=message.recoverable,
-        join_leave=message.join_leave,
-        delta=message.delta,
-        tf=Payload(message.tf),
-        flag=message.flag,
-        type=message.type,
-        phase=message.phase,
-        cursor=message.cursor,
-        limit=message.limit,
-        asc=message.asc,
+        message.channel,
+        message.token,
+        message.recover,
+        message.epoch,
+        message.offset,
+        Payload(message.data),
+        message.positioned,
+        message.recoverable,
+        message.join_leave,
+        message.delta,
+        Payload(message.tf),
+        message.flag,
+        message.type,
+        message.phase,
+        message.cursor,
+        message.limit,
+        message.asc,
     )
 
 
@@ -306,6 +307,11 @@ _DATA = _key(client_pb2.Publication.DATA_FIELD_NUMBER)
 _INFO = _key(client_pb2.Publication.INFO_FIELD_NUMBER)
 _OFFSET = _key(client_pb2.Publication.OFFSET_FIELD_NUMBER, _NUMBER_TYPE)
 _EPOCH = _key(client_pb2.Publication.EPOCH_FIELD_NUMBER)
+_IS_DELTA = _key(client_pb2.Publication.DELTA_FIELD_NUMBER, _NUMBER_TYPE) + b"\x01"
+_USER = _key(client_pb2.ClientInfo.USER_FIELD_NUMBER)
+_CLIENT = _key(client_pb2.ClientInfo.CLIENT_FIELD_NUMBER)
+_CONN_INFO = _key(client_pb2.ClientInfo.CONN_INFO_FIELD_NUMBER)
+_CHAN_INFO = _key(client_pb2.ClientInfo.CHAN_INFO_FIELD_NUMBER)
 _MOVED = _key(client_pb2.Join.INFO_FIELD_NUMBER)
 # Of an entry of a map: Protocol Buffers, "Encoding", maps.
 _MAP_KEY, _MAP_VALUE = _key(1), _key(2)
@@ -343,12 +349,8 @@ def encode_publication_push(prefix: bytes, publication: bytes) -> bytes:
 
 def encode_client_info(client: ClientInfo) -> bytes:
     """Who somebody is, as others see it."""
-    return client_pb2.ClientInfo(
-        user=client.user,
-        client=client.client,
-        conn_info=bytes(client.conn_info or b""),
-        chan_info=bytes(client.chan_info or b""),
-    ).SerializeToString()
+    conn_info, chan_info = bytes(client.conn_info or b""), bytes(client.chan_info or b"")
+    return _client(client.user, client.client, conn_info, chan_info)
 
 
 def encode_publication(
@@ -369,6 +371,16 @@ def encode_publication(
     if epoch:
         parts.append(_part(_EPOCH, epoch.encode()))
     return b"".join(parts)
+
+
+def quote_data(data: bytes) -> bytes:
+    """A payload, or a delta, as the data of a publication where deltas are told: as it is."""
+    return data
+
+
+def mark_delta(publication: bytes) -> bytes:
+    """An encoded publication whose data is a delta, with the word that it is."""
+    return publication + _IS_DELTA
 
 
 def join_replies(replies: Sequence[bytes]) -> bytes:
@@ -451,12 +463,18 @@ def _convert_info(info: bytes | Payload) -> bytes | None:
     except (msgspec.DecodeError, UnicodeDecodeError):
         # Whoever wrote it is no front of ours. Nobody's fan-out ends for it.
         return None
-    return client_pb2.ClientInfo(
-        user=known.user,
-        client=known.client,
-        conn_info=bytes(known.conn_info),
-        chan_info=bytes(known.chan_info),
-    ).SerializeToString()
+    return _client(known.user, known.client, bytes(known.conn_info), bytes(known.chan_info))
+
+
+def _client(user: str, client: str, conn_info: bytes, chan_info: bytes) -> bytes:
+    # Made from parts, for each publication has one: as a message it takes longer.
+    info = _part(_USER, user.encode()) if user else b""
+    info += _part(_CLIENT, client.encode())
+    if conn_info:
+        info += _part(_CONN_INFO, conn_info)
+    if chan_info:
+        info += _part(_CHAN_INFO, chan_info)
+    return info
 
 
 def _info(info: ClientInfo | Payload) -> bytes:
