@@ -72,7 +72,12 @@ async def answer(client: RawClient, *frames: bytes) -> object:
         ((frame(b"", CLOSE),), 1005),
         ((frame(b"\x03", CLOSE),), 1002),
         ((frame((1005).to_bytes(2, "big"), CLOSE),), 1002),
+        ((frame((1006).to_bytes(2, "big"), CLOSE),), 1002),
+        ((frame((5000).to_bytes(2, "big"), CLOSE),), 1002),
         ((frame((1000).to_bytes(2, "big") + b"\xff", CLOSE),), (1002, 1007)),
+        ((frame(b"\xff"),), 1007),
+        ((frame(b'"\xed\xa0\x80"'),), 1007),
+        ((frame(b'"\xc3', is_final=False), frame(b'"', CONTINUATION)), 1007),
     ],
     ids=[
         "a text frame",
@@ -101,7 +106,12 @@ async def answer(client: RawClient, *frames: bytes) -> object:
         "a close without a code",
         "a close of one byte",
         "a close with a code that may not be sent",
+        "a close with a code for a connection that was cut off",
+        "a close with a code beyond all",
         "a close with words that are not UTF-8",
+        "a text that is not UTF-8",
+        "a text with a surrogate",
+        "a text whose last character is cut short, in fragments",
     ],
 )
 async def test_a_frame_gets_what_the_rfc_names(
@@ -118,6 +128,27 @@ async def test_a_ping_is_answered_with_its_words(server: Server) -> None:
         client.send(frame(b"are you there", PING))
         got = await client.frame()
         assert (got.opcode, got.payload) == (PONG, b"are you there")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [(frame(RPC, reserved=1), 1002), (frame(b"", declared=1 << 62), 1009), (frame(b"\xff"), 1007)],
+    ids=["no frame", "a message too large", "a text that is not UTF-8"],
+)
+async def test_what_was_asked_before_is_answered_before_a_close_and_nothing_follows(
+    wrong: bytes, code: int, server: Server
+) -> None:
+    async with raw_client(server.port) as client:
+        await client.begin()
+        client.send(frame(RPC) * 3 + wrong + frame(RPC))
+        for _ in range(3):
+            assert await client.line() == REFUSED
+        with pytest.raises(ConnectionEnded) as end:
+            await client.line()
+        assert end.value.code == code
+        with pytest.raises(ConnectionEnded) as cut:
+            await client.frame()
+        assert cut.value.code == CUT_OFF
 
 
 async def test_nothing_follows_a_close(server: Server) -> None:

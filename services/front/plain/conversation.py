@@ -59,11 +59,7 @@ class PlainConversation:
 
     async def receive(self, session: Session, frame: bytes) -> None:
         """See `Conversation.receive`."""
-        try:
-            text = frame.decode()
-        except UnicodeDecodeError as error:
-            session.disconnect(Disconnect.BAD_REQUEST, f"not UTF-8 at byte {error.start}")
-            return
+        text = frame.decode()
         session.parts.measures.commands.value += 1
         try:
             place = admit(session, self._channel)

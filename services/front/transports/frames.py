@@ -47,6 +47,11 @@ def frame_close(code: int, reason: str = "") -> bytes:
     return bytes((_CLOSE, len(body))) + body
 
 
+def is_close_code(code: int) -> bool:
+    """Whether a close frame may have this code (RFC 6455 §7.4, and what is registered since)."""
+    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
+
+
 def frame_ping() -> bytes:
     """A ping without a body (RFC 6455 §5.5.2)."""
     return bytes((_PING, 0))

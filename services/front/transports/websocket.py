@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, Final, Literal, Protocol
 
 import structlog
-from aiohttp import WSMsgType, web
+from aiohttp import WebSocketError, WSCloseCode, WSMsgType, web
 from aiohttp.http import WSMessageNoDecodeText
 
 from services.front.encoding import Language
@@ -26,7 +26,8 @@ from services.front.outbox import Outbox
 from services.front.parts import Parts
 from services.front.receiving import receive
 from services.front.session import Session
-from services.front.transports.frames import NO_CODE, frame_close, frame_pong
+from services.front.transports.frame_reader import FrameReader
+from services.front.transports.frames import NO_CODE, frame_close, frame_pong, is_close_code
 from services.origins import may_connect_from
 from services.wire.errors import Disconnect
 from services.wire.protobuf_codec import decode_frame
@@ -108,7 +109,7 @@ class Conversation(Protocol):
         """Begin, once the connection is there."""
 
     async def receive(self, session: Session, frame: bytes) -> None:
-        """Take a text frame."""
+        """Take a text frame, which is UTF-8."""
 
     async def receive_binary(self, session: Session, frame: bytes) -> None:
         """Take a binary frame."""
@@ -195,7 +196,7 @@ async def converse(
     """
     parts = request.app[PARTS]
     _check_handshake(request, parts)
-    websocket = web.WebSocketResponse[Literal[False]](
+    websocket = FrameReader(
         protocols=conversation.subprotocols,
         compress=False,
         # aiohttp refuses a message of just this size too.
@@ -221,25 +222,11 @@ async def converse(
     finally:
         session.leave()
         line.end()
-        await _release(websocket)
+        await websocket.release()
     return websocket
 
 
-async def _release(websocket: web.WebSocketResponse[Literal[False]]) -> None:
-    """Let go of what aiohttp keeps of a connection that is being closed. Never waits.
-
-    Its close fails then, and it keeps the exception, whose traceback leads back to it: a ring of
-    10 KB for each client that left, until the collector looks through everything.
-    """
-    await websocket.close()
-    failure = websocket.exception()
-    if failure is not None:
-        failure.__traceback__ = failure.__context__ = None
-
-
-async def _serve(
-    websocket: web.WebSocketResponse[Literal[False]], session: Session, conversation: Conversation
-) -> None:
+async def _serve(websocket: FrameReader, session: Session, conversation: Conversation) -> None:
     """Take what the client sends until the connection ends."""
     await conversation.open(session)
     # No variable here holds a message: it would live on until the next one comes.
@@ -255,8 +242,11 @@ async def _take(
 ) -> bool:
     """Take one message; answer whether the connection goes on."""
     if message.type is WSMsgType.TEXT:
-        if not session.is_over:
-            await conversation.receive(session, message.data)
+        if session.is_over:
+            return True
+        if not _is_utf8(message.data):
+            return _fail(session, WSCloseCode.INVALID_TEXT, "a text that is not UTF-8")
+        await conversation.receive(session, message.data)
         return True
     if message.type is WSMsgType.BINARY:
         if not session.is_over:
@@ -276,15 +266,48 @@ def _take_other(session: Session, kind: WSMsgType, content: Any) -> bool:
         case WSMsgType.CLOSE:
             _answer_close(session, content)
             return False
+        case WSMsgType.ERROR if isinstance(content, WebSocketError):
+            return _fail(session, content.code, str(content))
         case _:
             return False
     return True
 
 
+def _is_utf8(text: bytes) -> bool:
+    # aiohttp, which was told not to decode texts, does not look (RFC 6455 §8.1).
+    if text.isascii():
+        return True
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _fail(session: Session, code: int, why: str) -> Literal[False]:
+    """End a connection that does not keep to WebSockets' own rules (RFC 6455 §7.1.7)."""
+    if not session.is_over:
+        session.parts.measures.disconnects.add(code)
+        _log.info(
+            "session ended by the server",
+            code=code,
+            reason=WSCloseCode(code).name.lower().replace("_", " "),
+            why=why,
+            user=session.user,
+            remote=session.remote,
+        )
+    session.leave()
+    session.outbox.close(frame_close(code))
+    return False
+
+
 def _answer_close(session: Session, code: int) -> None:
     """Close from our side too, with the client's code (RFC 6455 §5.5.1), unless we did first."""
+    if code != NO_CODE and not is_close_code(code):
+        _fail(session, WSCloseCode.PROTOCOL_ERROR, f"a close with the code {code}")
+        return
     session.leave()
-    session.outbox.close(frame_close(code or NO_CODE))
+    session.outbox.close(frame_close(code))
 
 
 def _check_handshake(request: web.Request, parts: Parts) -> None:

@@ -314,12 +314,6 @@ async def test_too_many_texts_at_once_are_refused() -> None:
         assert news[1:] == ["got a", "got b", "got c"]
 
 
-async def test_what_is_not_utf_8_ends_the_session(room: Room) -> None:
-    client = await room.enter()
-    await client.conversation.receive(client.session, b"\xff")
-    assert client.closed == 3501
-
-
 async def test_binary_is_refused_and_the_session_lives(room: Room) -> None:
     client = await room.enter()
     client.news()
