@@ -40,6 +40,12 @@ class Tracking(NamedTuple):
 
     is_positioned: bool
     is_recoverable: bool
+    recovers_newest: bool = False
+    """Whether to recover is to get the newest publication alone."""
+    recovers_unasked: bool = False
+    """Whether it recovers without a word of the client's, too."""
+    tells_deltas: bool = False
+    """Whether it is told what changed, where the client's encoding has a form for it."""
 
 
 class Permissions:
@@ -146,8 +152,8 @@ class Permissions:
         """What a subscription that may be made keeps track of.
 
         A client's wish counts only where the settings allow it, or where it may read the history
-        anyway; recovery implies positioning, and is there only with history. `override` is what
-        its token changes of the options.
+        anyway; recovery implies positioning, and is there only with history. Deltas need both,
+        history and positioning. `override` is what its token changes of the options.
         """
         options = self._overridden(channel, override)
         if options is None:
@@ -163,7 +169,20 @@ class Permissions:
         is_positioned = options.force_positioning or (
             request.positioned and (options.allow_positioning or reads_history)
         )
-        return Tracking(is_positioned or is_recoverable, is_recoverable)
+        is_positioned = is_positioned or is_recoverable
+        return Tracking(
+            is_positioned,
+            is_recoverable,
+            recovers_newest=is_recoverable and options.recovers_newest,
+            recovers_unasked=is_recoverable and options.auto_cache_recover,
+            # Without offsets nobody knows what a client was told before, and only who relies on
+            # positions is told to come back when something may be missing.
+            tells_deltas=is_positioned and options.has_history and _may_delta(request, options),
+        )
+
+
+def _may_delta(request: SubscribeRequest, options: ChannelOptions) -> bool:
+    return options.delta_publish and request.delta in options.allowed_delta_types
 
 
 def _is_well_named(channel: Channel, options: ChannelOptions) -> bool:

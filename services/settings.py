@@ -303,6 +303,18 @@ class ChannelOptions(_Section):
         False, description="every subscription gets what it missed when it comes back"
     )
     allow_recovery: bool = Field(False, description="a client may ask for that")
+    force_recovery_mode: Literal["stream", "cache"] = Field(
+        "stream", description="get all that was missed, or the newest publication alone"
+    )
+    auto_cache_recover: bool = Field(
+        False, description="a client gets that one also without asking, when it first subscribes"
+    )
+    delta_publish: bool = Field(
+        False, description="a client that asks for it is told what changed, not the whole"
+    )
+    allowed_delta_types: Annotated[
+        tuple[Literal["fossil"], ...], BeforeValidator(_split_by_commas)
+    ] = Field(("fossil",), description="the forms in which changes may be told")
     allow_subscribe_for_client: bool = Field(False, description="without a subscription token")
     allow_subscribe_for_anonymous: bool = Field(False, description="the same without a user")
     allow_publish_for_client: bool = False
@@ -345,6 +357,19 @@ class ChannelOptions(_Section):
             raise ValueError("history needs both history_size and history_ttl")
         if (self.force_recovery or self.allow_recovery) and not self.has_history:
             raise ValueError("recovery needs history: set history_size and history_ttl")
+        if self.delta_publish and not self.has_history:
+            raise ValueError("delta_publish needs history: set history_size and history_ttl")
+        return self
+
+    @model_validator(mode="after")
+    def _recovers_what_there_is(self) -> ChannelOptions:
+        may_recover = self.force_recovery or self.allow_recovery
+        if self.force_recovery_mode == "cache" and not may_recover:
+            raise ValueError("force_recovery_mode needs force_recovery or allow_recovery")
+        if self.auto_cache_recover and not (self.force_recovery and self.recovers_newest):
+            raise ValueError(
+                'auto_cache_recover needs force_recovery and force_recovery_mode = "cache"'
+            )
         return self
 
     @model_validator(mode="after")
@@ -357,6 +382,11 @@ class ChannelOptions(_Section):
     def has_history(self) -> bool:
         """Whether the channels keep publications."""
         return self.history_size > 0 and self.history_ttl > 0
+
+    @property
+    def recovers_newest(self) -> bool:
+        """Whether who comes back gets the newest publication alone, and not all that it missed."""
+        return self.force_recovery_mode == "cache"
 
     @property
     def is_binary(self) -> bool:

@@ -37,6 +37,21 @@ class Frame(NamedTuple):
     publications: int
     pieces: tuple[Piece, ...] = ()
     """What `content` is made of, where clients are not told of their own publications."""
+    follows: int = 0
+    """The offset of the publication against which the first is told; 0 if it is whole."""
+    ends: int = 0
+    """The offset of the last publication, where deltas are told."""
+    opening: bytes = b""
+    """The same with the first publication whole, where deltas are told."""
+
+    @property
+    def size_bytes(self) -> int:
+        """How much it keeps."""
+        return len(self.content) + len(self.opening)
+
+    def after(self, told_offset: int) -> bytes:
+        """What is sent to whom was told the publication with this offset last."""
+        return self.content if self.follows in (0, told_offset) else self.opening
 
     def without(self, sender: bytes | None) -> tuple[bytes, int]:
         """What is sent to this sender, and how many publications that is."""
@@ -50,15 +65,28 @@ class Encoding(Protocol):
     """How a kind of client is told of what was not asked for. Nothing here waits."""
 
     def encode(
-        self, channel: str, publications: Sequence[Publication], sequence: int, epoch: str
+        self,
+        channel: str,
+        publications: Sequence[Publication],
+        sequence: int,
+        epoch: str,
+        previous: Publication | None = None,
     ) -> list[Frame]:
         """A record's publications of one channel, in order; none if they are not told at all.
 
-        `sequence` is the record's number, `epoch` the channel's.
+        `sequence` is the record's number, `epoch` the channel's, and `previous` the publication
+        before them, if it is kept.
         """
 
     def encode_push(self, channel: str, push: Push) -> bytes:
         """Anything else that is sent unasked; empty if this kind of client is not told of it."""
+
+
+class DeltaEncoding(Encoding, Protocol):
+    """How a kind of client is told of what changed from one publication to the next."""
+
+    def encode_missed(self, publications: Sequence[Publication], epoch: str) -> list[Payload]:
+        """Publications that follow each other, as they stand in a result; the first is whole."""
 
 
 class Language(Encoding, Protocol):
@@ -67,6 +95,10 @@ class Language(Encoding, Protocol):
     @property
     def carries_bytes(self) -> bool:
         """Whether a payload is any bytes in it, as it comes and as it is told: not JSON alone."""
+
+    @property
+    def deltas(self) -> DeltaEncoding | None:
+        """The same language for subscriptions with deltas, if it has them."""
 
     @property
     def ping(self) -> bytes:

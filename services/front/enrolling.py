@@ -126,7 +126,7 @@ def enroll(
         subscription.hears_movements = parts.permissions.hears_movements(
             Who(user, has_token=True), address.channel, request, granted.override
         )
-        result = describe(request, tracking, state, recovery)
+        result = describe(session, request, tracking, state, recovery)
         if granted.data:
             result = msgspec.structs.replace(result, data=msgspec.Raw(granted.data))
         yield channel, result, subscription

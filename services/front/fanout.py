@@ -42,19 +42,33 @@ WAITING_BYTES_AT_MOST: Final = 4 * 1024 * 1024
 class _Round:
     """Some frames on their way to everybody who was subscribed when it began."""
 
-    __slots__ = ("_at", "_frames", "_joined", "_members", "_publications", "_senders")
+    __slots__ = (
+        "_at",
+        "_ends",
+        "_follows",
+        "_frames",
+        "_joined",
+        "_members",
+        "_opening",
+        "_publications",
+        "_senders",
+    )
 
     def __init__(self, frames: list[Frame], members: list[Subscription]) -> None:
         self._frames = frames
         self._senders = {piece.sender for frame in frames for piece in frame.pieces}
-        self._joined = b"".join(frame.content for frame in frames)
+        self._follows = frames[0].follows
+        self._ends = frames[-1].ends
+        self._joined = _join(frames, self._follows)
+        # For those who were not told what it follows.
+        self._opening = _join(frames, 0) if self._follows else self._joined
         self._publications = sum(frame.publications for frame in frames)
         self._members = members
         self._at = 0
 
     @property
     def size_bytes(self) -> int:
-        return len(self._joined)
+        return sum(frame.size_bytes for frame in self._frames)
 
     @property
     def is_over(self) -> bool:
@@ -69,25 +83,27 @@ class _Round:
             if not member.is_active:
                 continue
             if member.joined_at < first and not (senders and member.session.sender in senders):
-                content, publications = self._joined, self._publications
+                is_next = member.told_offset == self._follows
+                content = self._joined if is_next else self._opening
+                publications = self._publications
             else:
                 content, publications = self._for(member)
             if not publications:
                 continue
             if member.outbox.offer(content):
                 delivered += publications
+                member.told_offset = self._ends
             else:
                 slow.append(member)
         self._at += SLICE_SESSIONS
         return delivered
 
     def _for(self, member: Subscription) -> tuple[bytes, int]:
-        late = [
-            frame.without(member.session.sender)
-            for frame in self._frames
-            if frame.sequence > member.joined_at
-        ]
-        return b"".join(content for content, _ in late), sum(count for _, count in late)
+        late = [frame for frame in self._frames if frame.sequence > member.joined_at]
+        if self._frames[0].opening:
+            return _join(late, member.told_offset), sum(frame.publications for frame in late)
+        pieces = [frame.without(member.session.sender) for frame in late]
+        return b"".join(content for content, _ in pieces), sum(count for _, count in pieces)
 
 
 class _Backlog:
@@ -102,9 +118,9 @@ class _Backlog:
     def take(self, round_bytes: int) -> list[Frame]:
         """The frames of the next round: as many as fit, or one that does not."""
         frames = [self.waiting.popleft()]
-        size_bytes = len(frames[0].content)
+        size_bytes = frames[0].size_bytes
         while self.waiting:
-            size_bytes += len(self.waiting[0].content)
+            size_bytes += self.waiting[0].size_bytes
             if size_bytes > round_bytes:
                 break
             frames.append(self.waiting.popleft())
@@ -137,19 +153,25 @@ class Fanout:
         await self._is_ready.wait()
 
     def publish(
-        self, channel: str, publications: Sequence[Publication], sequence: int, epoch: str = ""
+        self,
+        channel: str,
+        publications: Sequence[Publication],
+        sequence: int,
+        epoch: str = "",
+        previous: Publication | None = None,
     ) -> None:
         """Deliver a record's publications of one channel, in their order. Never waits.
 
         `sequence` is the record's number, `epoch` the channel's: it is told with offset 1.
+        `previous` is the publication before them, if it is kept.
         """
         groups = self._hub.groups(channel)
         if not groups:
             return
         self._measures.publications.value += len(publications)
         for encoding, members in groups:
-            frames = encoding.encode(channel, publications, sequence, epoch)
-            size_bytes = sum(len(frame.content) for frame in frames)
+            frames = encoding.encode(channel, publications, sequence, epoch, previous)
+            size_bytes = sum(frame.size_bytes for frame in frames)
             if (
                 (channel, encoding) in self._backlogs
                 or len(members) > SLICE_SESSIONS
@@ -177,16 +199,19 @@ class Fanout:
             backlog = self._backlogs[channel, encoding] = _Backlog()
             self._has_work.set()
         backlog.waiting += frames
-        self._count_waiting(sum(len(frame.content) for frame in frames))
+        self._count_waiting(sum(frame.size_bytes for frame in frames))
 
     def _serve(self, members: Collection[Subscription], frames: list[Frame]) -> None:
         slow: list[Subscription] = []
         delivered = 0
         for frame in frames:
-            sequence, content, publications, pieces = frame
-            self._offered_bytes += len(content)
-            if pieces:
+            sequence, content, publications = frame.sequence, frame.content, frame.publications
+            self._offered_bytes += frame.size_bytes
+            if frame.pieces:
                 delivered += _serve_others(members, frame, slow)
+                continue
+            if frame.opening:
+                delivered += _serve_deltas(members, frame, slow)
                 continue
             for member in members:
                 if member.joined_at < sequence:
@@ -235,6 +260,29 @@ def _serve_others(members: Collection[Subscription], frame: Frame, slow: list[Su
         else:
             slow.append(member)
     return delivered
+
+
+def _serve_deltas(members: Collection[Subscription], frame: Frame, slow: list[Subscription]) -> int:
+    """Offer to everybody what changed; give how many publications were delivered."""
+    delivered = 0
+    for member in members:
+        if member.joined_at >= frame.sequence:
+            continue
+        if member.outbox.offer(frame.after(member.told_offset)):
+            member.told_offset = frame.ends
+            delivered += frame.publications
+        else:
+            slow.append(member)
+    return delivered
+
+
+def _join(frames: Sequence[Frame], told_offset: int) -> bytes:
+    """Frames one after the other, for whom was told the publication with this offset last."""
+    parts: list[bytes] = []
+    for frame in frames:
+        parts.append(frame.after(told_offset))
+        told_offset = frame.ends
+    return b"".join(parts)
 
 
 def _disconnect(slow: list[Subscription]) -> None:

@@ -11,9 +11,11 @@ Rules
 
 from typing import NamedTuple
 
+from services.front.encoding import DeltaEncoding
 from services.front.session import Session
 from services.front.view import ChannelState
 from services.permissions import Tracking
+from services.view.history import Publication
 from services.wire.command import SubscribeFlag, SubscribeRequest
 from services.wire.errors import ErrorCode, Refusal
 from services.wire.reply import Payload, SubscribeResult
@@ -25,6 +27,8 @@ class Recovery(NamedTuple):
     is_recovered: bool
     publications: list[Payload]
     size_bytes: int = 0
+    told_offset: int = 0
+    """Of the last of the publications."""
 
 
 _NOT_ASKED = Recovery(is_recovered=False, publications=[])
@@ -43,28 +47,53 @@ def recover(
     Raises:
         Refusal: it is not, and the client said that then it does not want to subscribe.
     """
-    if not (request.recover and tracking.is_recoverable):
+    if not (request.recover and tracking.is_recoverable) and not tracking.recovers_unasked:
         return _NOT_ASKED
     parts = session.parts
-    missed = parts.view.recover(
-        request.channel,
-        request.epoch,
-        request.offset,
-        parts.config.client.recovery_max_publication_limit,
-    )
+    missed = _missed(session, request, tracking)
     size_bytes = sum(p.size_bytes for p in missed or ())
     if missed is not None and size_bytes <= room_bytes:
         parts.measures.recoveries.add("recovered")
-        encoded = [session.encoding.encode_stored(p, state.epoch) for p in missed]
-        return Recovery(True, encoded, size_bytes)
+        told_offset = missed[-1].offset if missed else 0
+        return Recovery(
+            True, _encode(session, tracking, missed, state.epoch), size_bytes, told_offset
+        )
     parts.measures.recoveries.add("unrecovered" if missed is None else "too_large")
-    if request.flag & SubscribeFlag.REJECT_UNRECOVERED:
+    if request.recover and request.flag & SubscribeFlag.REJECT_UNRECOVERED:
         raise Refusal(ErrorCode.UNRECOVERABLE_POSITION.error)
     return _UNRECOVERED
 
 
+def _missed(
+    session: Session, request: SubscribeRequest, tracking: Tracking
+) -> list[Publication] | None:
+    parts = session.parts
+    position = request.channel, request.epoch, request.offset
+    if tracking.recovers_newest:
+        return parts.view.recover_newest(*position)
+    return parts.view.recover(*position, parts.config.client.recovery_max_publication_limit)
+
+
+def _encode(
+    session: Session, tracking: Tracking, missed: list[Publication], epoch: str
+) -> list[Payload]:
+    deltas = deltas_of(session, tracking)
+    if deltas is not None:
+        return deltas.encode_missed(missed, epoch)
+    return [session.encoding.encode_stored(publication, epoch) for publication in missed]
+
+
+def deltas_of(session: Session, tracking: Tracking) -> DeltaEncoding | None:
+    """How a subscription is told what changed, if it is."""
+    return session.encoding.deltas if tracking.tells_deltas else None
+
+
 def describe(
-    request: SubscribeRequest, tracking: Tracking, state: ChannelState, recovery: Recovery
+    session: Session,
+    request: SubscribeRequest,
+    tracking: Tracking,
+    state: ChannelState,
+    recovery: Recovery,
 ) -> SubscribeResult:
     """What the client is told of the subscription, but for what a token says of it."""
     knows_position = tracking.is_positioned or tracking.is_recoverable
@@ -78,4 +107,5 @@ def describe(
         offset=offset if knows_position else 0,
         positioned=tracking.is_positioned,
         was_recovering=request.recover and tracking.is_recoverable,
+        delta=deltas_of(session, tracking) is not None,
     )

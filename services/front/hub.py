@@ -12,7 +12,7 @@ Not here: whether somebody may subscribe (`permissions`), what they are sent (`f
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final, Protocol
 
-from services.front.encoding import Encoding
+from services.front.encoding import DeltaEncoding, Encoding
 from services.front.outbox import Outbox
 from services.wire.errors import Disconnect, Unsubscribed
 
@@ -59,6 +59,7 @@ class Subscription:
         "outbox",
         "override",
         "session",
+        "told_offset",
     )
 
     def __init__(
@@ -67,7 +68,7 @@ class Subscription:
         self.session = session
         self.outbox = session.outbox
         """The session's, for fan-out is in a hurry."""
-        self.encoding = session.encoding
+        self.encoding: Encoding = session.encoding
         self.channel = channel
         self.joined_at = joined_at
         """How many records the view had folded: the reply told of them, later ones are pushed."""
@@ -84,6 +85,13 @@ class Subscription:
         """Whether the session has it from its connect on, and the client did not ask for it."""
         self.override = _NOTHING_OVERRIDDEN
         """Namespace options that its token changes for this stay alone."""
+        self.told_offset = 0
+        """The publication against which it can be told the next, where deltas are told."""
+
+    def tell_deltas(self, encoding: DeltaEncoding, told_offset: int) -> None:
+        """Be told of differences, from the publication with this offset on; before it is added."""
+        self.encoding = encoding
+        self.told_offset = told_offset
 
 
 _NOBODY: Collection[Subscription] = frozenset()

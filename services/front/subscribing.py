@@ -19,7 +19,7 @@ from services.auth import (
     verify_subscription_token,
 )
 from services.front.connecting import time_to_live
-from services.front.following import describe, recover
+from services.front.following import deltas_of, describe, recover
 from services.front.hub import Subscription
 from services.front.payloads import check_readable
 from services.front.session import EndSession, Session
@@ -65,13 +65,16 @@ async def subscribe(session: Session, command_id: int, request: SubscribeRequest
         is_positioned=tracking.is_positioned,
     )
     subscription.override = override
+    deltas = deltas_of(session, tracking)
+    if deltas is not None:
+        subscription.tell_deltas(deltas, recovery.told_offset)
     subscription.hears_movements = session.parts.permissions.hears_movements(
         who, address.channel, request, override
     )
     expire_at, data = None, b""
     if grant is not None:
         subscription.chan_info, expire_at, data = grant.info, grant.expire_at, grant.data
-    result = describe(request, tracking, state, recovery)
+    result = describe(session, request, tracking, state, recovery)
     session.answer(
         command_id,
         msgspec.structs.replace(

@@ -54,6 +54,13 @@ class ChannelState(NamedTuple):
     """0 for a channel without publications."""
 
 
+class _Pushed(NamedTuple):
+    """A record's publications of one channel, and the one before them."""
+
+    previous: Publication | None
+    publications: list[Publication]
+
+
 class _FrontPartition:
     """One partition as a front sees it: listens to its log."""
 
@@ -122,7 +129,7 @@ class _FrontPartition:
     def _take(self, settled: Settled) -> None:
         view = self._view
         self.last_record_wall_ms = settled.wall_ms
-        pushed: dict[str, list[Publication]] = {}
+        pushed: dict[str, _Pushed] = {}
         payload = iter(settled.payloads)
         producer = view.producer
         for batch in settled.batches:
@@ -133,8 +140,9 @@ class _FrontPartition:
             self._tell_who_awaits()
         # While a lost log is read anew, whoever relies on positions has been told to come back, and
         # the others have had most of it.
-        for channel, publications in pushed.items() if self.is_caught_up else ():
-            view.fanout.publish(channel, publications, view.sequence, self._epoch(channel))
+        for channel, (previous, publications) in pushed.items() if self.is_caught_up else ():
+            epoch = self._epoch(channel)
+            view.fanout.publish(channel, publications, view.sequence, epoch, previous)
         for batch in settled.batches:
             if batch.producer == producer.id:
                 producer.settle(self.partition, batch)
@@ -192,16 +200,17 @@ class _FrontPartition:
         outcome: Published,
         payload: bytes,
         wall_ms: int,
-        pushed: dict[str, list[Publication]],
+        pushed: dict[str, _Pushed],
     ) -> None:
         channel = outcome.channel
         publication = Publication(outcome.offset, payload, bytes(outcome.sender), wall_ms)
+        if channel in pushed:
+            pushed[channel].publications.append(publication)
+        elif self._view.hub.is_subscribed(channel):
+            previous = self.histories.newest(channel, outcome.period)
+            pushed[channel] = _Pushed(previous, [publication])
         if outcome.offset:
             self.histories.add(channel, outcome.period, publication)
-        if channel in pushed:
-            pushed[channel].append(publication)
-        elif self._view.hub.is_subscribed(channel):
-            pushed[channel] = [publication]
 
     def _epoch(self, channel: str) -> str:
         period, _ = self.reader.view.top(channel)
@@ -318,6 +327,24 @@ class FrontView:
             bool(missed) and missed[0].offset == offset + 1 and missed[-1].offset == state.offset
         )
         return missed if is_all else None
+
+    def recover_newest(self, channel: str, epoch: str, offset: int) -> list[Publication] | None:
+        """Give a channel's newest publication to whom is elsewhere; None if it is not kept.
+
+        Nothing to whom is there already. An empty epoch stands for any.
+
+        Raises:
+            ViewNotReady: the partition's log is not caught up.
+        """
+        partition = self._at(channel)
+        state = partition.state(channel)
+        is_of_this_epoch = not epoch or epoch == state.epoch
+        if partition.has_lost_a_part or (is_of_this_epoch and offset > state.offset):
+            return None
+        if is_of_this_epoch and offset == state.offset:
+            return []
+        newest = partition.histories.before(channel, state.offset + 1, _now_ms(), 1)
+        return newest if newest and newest[0].offset == state.offset else None
 
     def history_after(self, channel: str, offset: int, at_most: int) -> list[Publication]:
         """Give the oldest publications kept after an offset.

@@ -107,6 +107,13 @@ class Histories:
         if self.bytes > self._limit_bytes:
             self._evict()
 
+    def newest(self, channel: str, period: int) -> Publication | None:
+        """Give the newest publication kept of a channel's period, however old it is."""
+        kept = self._channels.get(channel)
+        if kept is None or kept.period != period or not kept.publications:
+            return None
+        return kept.publications[-1]
+
     def after(self, channel: str, offset: int, now_ms: int, at_most: int) -> list[Publication]:
         """Give the oldest `at_most` of the publications kept that come after `offset`."""
         kept = self._fresh(channel, now_ms)

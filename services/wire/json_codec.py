@@ -333,6 +333,17 @@ def encode_publication(
     return b"".join(parts)
 
 
+def quote_data(data: bytes) -> bytes:
+    """A payload, or a delta, as the data of a publication where deltas are told: a string of it."""
+    # The worker has let nothing pass that is not UTF-8; if it had, fan-out would not end for it.
+    return orjson.dumps(data.decode(errors="replace"))
+
+
+def mark_delta(publication: bytes) -> bytes:
+    """An encoded publication whose data is a delta, with the word that it is."""
+    return publication[:-1] + b',"delta":true}'
+
+
 def join_replies(replies: Sequence[bytes]) -> bytes:
     """Several replies and pushes as one frame."""
     return b"\n".join(replies)

@@ -40,6 +40,7 @@ class SubscribeResult(msgspec.Struct, frozen=True, omit_defaults=True, gc=False)
     positioned: bool = False
     data: Payload | None = None
     was_recovering: bool = False
+    delta: bool = False
 
 
 class ConnectResult(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

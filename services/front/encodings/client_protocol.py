@@ -1,46 +1,17 @@
-"""The client protocol as a session is told in it: a codec, and how the transport wraps replies.
+"""The client protocol as a session is told in it.
 
 Not here: bytes of a reply (the codecs), of what the transport writes (the modules beside this one).
 """
 
-from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from collections.abc import Sequence
+from typing import Final
 
 from services.front.encoding import FRAME_BYTES_AT_MOST, Frame
+from services.front.encodings.codec import Codec, Wrap, encode_stored
+from services.front.encodings.deltas import Deltas
 from services.view.history import Publication
 from services.wire.errors import Error
 from services.wire.reply import Payload, Push, Result
-
-_NO_SENDER: Final = b"null"
-
-Wrap = Callable[[Sequence[bytes]], bytes]
-"""Makes replies and pushes, one at least, into what the transport writes."""
-
-
-class Codec(Protocol):
-    """What both codecs have: `json_codec`, `protobuf_codec`."""
-
-    PING: bytes
-
-    def encode_reply(self, id: int, result: Result) -> bytes:
-        """The reply to a command."""
-
-    def encode_error(self, id: int, error: Error) -> bytes:
-        """The reply that refuses a command."""
-
-    def encode_push(self, channel: str, push: Push) -> bytes:
-        """A push of anything but a publication."""
-
-    def push_prefix(self, channel: str) -> bytes:
-        """What stands before each publication pushed into a channel."""
-
-    def encode_publication_push(self, prefix: bytes, publication: bytes) -> bytes:
-        """The push of an encoded publication."""
-
-    def encode_publication(
-        self, data: bytes, info: bytes | None = None, offset: int = 0, epoch: str = ""
-    ) -> bytes:
-        """A publication, for pushes, history and recovery alike."""
 
 
 class ClientProtocol:
@@ -52,10 +23,16 @@ class ClientProtocol:
         self._codec = codec
         self._wrap = wrap
         self.carries_bytes: Final = carries_bytes
+        self.deltas: Final = Deltas(codec, wrap)
         self.ping: Final = wrap([codec.PING]) if has_ping else b""
 
     def encode(
-        self, channel: str, publications: Sequence[Publication], sequence: int, epoch: str
+        self,
+        channel: str,
+        publications: Sequence[Publication],
+        sequence: int,
+        epoch: str,
+        previous: Publication | None = None,
     ) -> list[Frame]:
         """See `Encoding.encode`; one frame, or several where they would be large."""
         prefix = self._codec.push_prefix(channel)
@@ -64,7 +41,7 @@ class ClientProtocol:
         pushes: list[bytes] = []
         size_bytes = 0
         for publication in publications:
-            push = encode_push(prefix, self._encode_stored(publication, epoch))
+            push = encode_push(prefix, encode_stored(self._codec, publication, epoch))
             if pushes and size_bytes + len(push) > FRAME_BYTES_AT_MOST:
                 frames.append(Frame(sequence, self._wrap(pushes), len(pushes)))
                 pushes, size_bytes = [], 0
@@ -87,14 +64,4 @@ class ClientProtocol:
 
     def encode_stored(self, publication: Publication, epoch: str) -> Payload:
         """See `Language.encode_stored`."""
-        return Payload(self._encode_stored(publication, epoch))
-
-    def _encode_stored(self, publication: Publication, epoch: str) -> bytes:
-        """A publication of the log as clients get it, for pushes, history and recovery alike.
-
-        A channel's first publication tells the epoch, which begins with it.
-        """
-        offset, content, sender, _ = publication
-        return self._codec.encode_publication(
-            content, None if sender == _NO_SENDER else sender, offset, epoch if offset == 1 else ""
-        )
+        return Payload(encode_stored(self._codec, publication, epoch))

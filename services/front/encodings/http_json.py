@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from services.front.encoding import Language
-from services.front.encodings.client_protocol import ClientProtocol, Wrap
+from services.front.encodings.client_protocol import ClientProtocol
+from services.front.encodings.codec import Wrap
 from services.front.transports.chunks import frame_chunk
 from services.wire import json_codec
 

@@ -43,7 +43,12 @@ class PlainText:
         self._relay = relay
 
     def encode(
-        self, channel: str, publications: Sequence[Publication], sequence: int, epoch: str
+        self,
+        channel: str,
+        publications: Sequence[Publication],
+        sequence: int,
+        epoch: str,
+        previous: Publication | None = None,
     ) -> list[Frame]:
         """See `Encoding.encode`; a text frame for each publication."""
         if self._relay.is_empty:
@@ -69,6 +74,9 @@ class PlainText:
 
     carries_bytes = False
     """See `Language.carries_bytes`: what is no text cannot be told."""
+
+    deltas = None
+    """See `Language.deltas`."""
 
     ping = b""
     """See `Language.ping`: plain clients are pinged by the WebSocket's own frames."""
