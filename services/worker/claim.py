@@ -22,6 +22,9 @@ READ_BACK_SECONDS = 5.0
 """How long a record may take from its append to being read; the loop of a busy broker is 1 s."""
 
 FENCE_EVERY_SECONDS = 15.0
+FENCE_EVERY_BYTES = 8 * 1024 * 1024
+"""Of records: half a segment of the log, so that whatever retention leaves has a Fence in it. Who
+starts there knows nothing before the first one."""
 
 _EPOCH_BYTES = 4
 
@@ -42,6 +45,7 @@ class Claim:
         self._read_back: asyncio.Future[None] | None = None
         self._lost: str | None = None
         self._fenced_seconds = 0.0
+        self._unfenced_bytes = 0
 
     @property
     def is_lost(self) -> bool:
@@ -52,6 +56,11 @@ class Claim:
     def seconds_to_fence(self) -> float:
         """How long until a fresh Fence is due for the sake of those who watch for it."""
         return max(0.0, self._fenced_seconds + FENCE_EVERY_SECONDS - time.monotonic())
+
+    @property
+    def is_fence_due(self) -> bool:
+        """Whether a fresh Fence is due, by time or by what was appended since the last."""
+        return self._unfenced_bytes >= FENCE_EVERY_BYTES or self.seconds_to_fence == 0
 
     async def fence(self, view: PartitionView, *, epoch_to_end: str | None = None) -> None:
         """Append a fresh Fence and wait until it has been read.
@@ -77,6 +86,7 @@ class Claim:
         )
         await self._append(body, 0)
         self._fenced_seconds = time.monotonic()
+        self._unfenced_bytes = 0
         if view.ledger.epoch != epoch:
             # Written before the last cut was read. A fresh Fence names the right epoch.
             raise ClaimLost("the log's epoch changed")
@@ -87,6 +97,7 @@ class Claim:
         Raises:
             ClaimLost: it does not count, or whether it does is not known.
         """
+        self._unfenced_bytes += len(body)
         await self._append(body, entries)
 
     async def _append(self, body: bytes, entries: int) -> None:

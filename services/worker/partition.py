@@ -285,7 +285,7 @@ class PartitionWorker:
                 if type(decision) is ToCut and decision.epoch == ledger.epoch:
                     await claim.fence(self.reader.view, epoch_to_end=decision.epoch)
                     return
-        if claim.seconds_to_fence == 0 or ledger.is_fence_due(self.reader.view.position + 1):
+        if claim.is_fence_due or ledger.is_fence_due(self.reader.view.position + 1):
             await claim.fence(self.reader.view)
 
     def _encode(self, held: Iterable[HeldDelivery]) -> tuple[bytes, int] | None:

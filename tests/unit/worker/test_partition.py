@@ -8,7 +8,15 @@ from broker.batch import Batch, decode_batch
 from broker.embedded import EmbeddedLimits
 from broker.errors import TopologyProblem
 from broker.interface import DeadReason
-from broker.record import Done, Outcome, Published, Refused, encode_settled
+from broker.record import (
+    Done,
+    Fence,
+    Outcome,
+    Published,
+    Refused,
+    decode_record,
+    encode_settled,
+)
 from services.settings import Config, LaneConfig
 from services.worker.counting import WorkerCounters
 from services.worker.deciding import Deciding, ToPublish
@@ -426,6 +434,23 @@ async def test_a_log_that_lost_its_tail_gets_a_new_epoch_from_who_had_read_it(
 
 
 # ---- somebody else
+
+
+async def test_a_fence_is_in_whatever_retention_leaves_of_a_log_of_large_records(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.worker.claim.FENCE_EVERY_BYTES", 300)
+    async with scene.worker("one"):
+        for number in range(1, 10):
+            await scene.submit(batch(number, "a"))
+            await scene.settles_all()
+    records = [(decode_record(body), len(body)) for _, body in kept(scene.node)]
+    unfenced_bytes = 0
+    for record, size_bytes in records:
+        unfenced_bytes = 0 if isinstance(record, Fence) else unfenced_bytes + size_bytes
+        assert unfenced_bytes < 300 + size_bytes
+    assert sum(isinstance(record, Fence) for record, _ in records) > 3
+    scene.verify()
 
 
 async def test_a_fence_of_somebody_else_makes_an_idle_worker_claim_again(scene: Scene) -> None:
