@@ -175,6 +175,9 @@ def test_development_opens_any_channel_to_anonymous_clients(name: str) -> None:
 
 
 NONE, POSITION, RECOVERY = Tracking(False, False), Tracking(True, False), Tracking(True, True)
+NEWEST = RECOVERY._replace(recovers_newest=True)
+UNASKED = NEWEST._replace(recovers_unasked=True)
+CACHE = HISTORY | {"force_recovery": True, "force_recovery_mode": "cache"}
 WISHES = SubscribeRequest("ns:a", positioned=True, recoverable=True)
 
 
@@ -195,6 +198,14 @@ WISHES = SubscribeRequest("ns:a", positioned=True, recoverable=True)
             POSITION,
         ),
         (HISTORY | {"force_positioning": True}, WISHES, POSITION),
+        (CACHE, SubscribeRequest("ns:a"), NEWEST),
+        (CACHE | {"auto_cache_recover": True}, SubscribeRequest("ns:a"), UNASKED),
+        (HISTORY | {"allow_recovery": True, "force_recovery_mode": "cache"}, WISHES, NEWEST),
+        (
+            HISTORY | {"allow_recovery": True, "force_recovery_mode": "cache"},
+            SubscribeRequest("ns:a"),
+            NONE,
+        ),
     ],
 )
 def test_a_subscription_tracks_what_settings_and_wishes_agree_on(
@@ -202,3 +213,26 @@ def test_a_subscription_tracks_what_settings_and_wishes_agree_on(
 ) -> None:
     found = permissions(options).tracking(Who("u"), parse_channel("ns:a"), request_)
     assert found == tracking
+
+
+DELTA = HISTORY | {"force_recovery": True, "delta_publish": True}
+
+
+@pytest.mark.parametrize(
+    ("options", "asked", "is_told"),
+    [
+        (DELTA, "fossil", True),
+        (DELTA, "", False),
+        (DELTA, "another", False),
+        (DELTA | {"delta_publish": False}, "fossil", False),
+        (DELTA | {"allowed_delta_types": []}, "fossil", False),
+        (DELTA | {"force_recovery": False}, "fossil", False),
+        (DELTA | {"force_recovery": False, "force_positioning": True}, "fossil", True),
+    ],
+)
+def test_deltas_are_told_where_settings_and_wishes_agree_and_positions_are_kept(
+    options: dict[str, Any], asked: str, *, is_told: bool
+) -> None:
+    request = SubscribeRequest("ns:a", delta=asked)
+    found = permissions(options).tracking(Who("u"), parse_channel("ns:a"), request)
+    assert found.tells_deltas is is_told

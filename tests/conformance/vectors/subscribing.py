@@ -1,5 +1,7 @@
 """`subscribe`, `unsubscribe` and `sub_refresh`."""
 
+from typing import Final
+
 from tests.conformance import tokens
 from tests.conformance.vector import ABSENT, ANY, Turn, Vector, ask, error, turn
 
@@ -8,6 +10,14 @@ _DONE = {"id": 2, "subscribe": {}}
 
 def _subscribe(channel: str, more: str = "", id: int = 2) -> str:
     return f'{{"id":{id},"subscribe":{{"channel":"{channel}"{more}}}}}'
+
+
+def _publish(channel: str, data: str, id: int = 2) -> str:
+    return f'{{"id":{id},"publish":{{"channel":"{channel}","data":{data}}}}}'
+
+
+# Long enough that what changes in it is worth telling.
+_STATE: Final = '{"text":"' + "long " * 20 + '","version":%d}'
 
 
 def _token(value: str) -> str:
@@ -72,6 +82,64 @@ VECTORS = (
         "neither is there for whom does not ask",
         _subscribe("asked:nothing"),
         {"id": 2, "subscribe": {"recoverable": ABSENT, "positioned": ABSENT, "epoch": ABSENT}},
+    ),
+    Vector(
+        "whom asks for deltas is told what changed, but for the first time",
+        (
+            turn(
+                _subscribe("changes:1", ',"delta":"fossil"'),
+                {"id": 2, "subscribe": {"delta": True, "recoverable": True}},
+            ),
+            turn(
+                _publish("changes:1", _STATE % 1, 3),
+                {"push": {"channel": "changes:1", "pub": {"data": ANY, "delta": ABSENT}}},
+                {"id": 3, "publish": {}},
+            ),
+            turn(
+                _publish("changes:1", _STATE % 2, 4),
+                {"push": {"channel": "changes:1", "pub": {"data": ANY, "delta": True}}},
+                {"id": 4, "publish": {}},
+            ),
+        ),
+    ),
+    ask(
+        "deltas in a form that is not known are not told",
+        _subscribe("changes:2", ',"delta":"another"'),
+        {"id": 2, "subscribe": {"delta": ABSENT, "recoverable": True}},
+    ),
+    Vector(
+        "where the newest is all that is recovered, a client gets it at its first subscribe",
+        (
+            turn(_publish("newest:1", '{"n":1}'), {"id": 2, "publish": {}}),
+            turn(_publish("newest:1", '{"n":2}', 3), {"id": 3, "publish": {}}),
+            turn(
+                _subscribe("newest:1", id=4),
+                {
+                    "id": 4,
+                    "subscribe": {
+                        "recovered": True,
+                        "was_recovering": ABSENT,
+                        "publications": [{"data": {"n": 2}, "offset": ANY}],
+                    },
+                },
+            ),
+        ),
+    ),
+    Vector(
+        "a client that has the newest gets nothing more",
+        (
+            turn(
+                _subscribe("newest:none", ',"recover":true'),
+                {
+                    "id": 2,
+                    "subscribe": {
+                        "recovered": True,
+                        "was_recovering": True,
+                        "publications": ABSENT,
+                    },
+                },
+            ),
+        ),
     ),
     Vector(
         "a second subscribe to a channel is error 105",
