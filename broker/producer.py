@@ -22,24 +22,18 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
-from typing import Protocol
 
 from broker.batch import Entry, encode_batch
+from broker.departures import Departures, Flight, Waiter, Waiting, confirm, give_up, refuse
 from broker.errors import BrokerUnavailable, NeverSubmitted, SubmitRefused
 from broker.interface import Broker, Publishing
-from broker.overdue import Overdue
 from broker.partition import Partition
-from broker.record import Outcome, Outcomes
+from broker.record import Outcomes
 
 IN_FLIGHT_AT_MOST = 2
 PATIENCE_SECONDS = 0.05
-
-# A batch holds up its partition until it is confirmed, and a worker decodes it in one go: 1,000
-# entries are some milliseconds of either. Beyond that throughput is flat.
-BATCH_ENTRIES_AT_MOST = 1_000
-BATCH_BYTES_AT_MOST = 512 * 1024
 
 WAITING_BYTES_AT_MOST = 8 * 1024 * 1024
 """Of entries that wait for their batch, a partition; beyond that they are refused."""
@@ -55,26 +49,9 @@ already; client SDKs wait 5 seconds."""
 
 _SWEEP_SECONDS = 0.1
 _TRIPS_AT_MOST = 1_024
-_ENTRY_OVERHEAD_BYTES = 100
 
 
-class Waiter(Protocol):
-    """Who wants to know what becomes of an entry. Each call comes at most once."""
-
-    def confirmed(self) -> None:
-        """The broker has the entry safe; its outcome is still to come."""
-
-    def settled(self, outcome: Outcome) -> None:
-        """The outcome was read from the log. Nothing comes after it."""
-
-    def refused(self) -> None:
-        """The entry was certainly not taken. Nothing comes after it."""
-
-    def given_up(self) -> None:
-        """It took too long; whether the entry was taken is unknown. Nothing comes after it."""
-
-
-class _Fate(Enum):
+class Fate(Enum):
     """Where a batch is once it is not submitted any more."""
 
     TAKEN = "taken"
@@ -85,86 +62,6 @@ class _Fate(Enum):
     UNKNOWN = "unknown"
     """Refused, but an earlier copy whose confirm was lost may be in the queue: only the log knows,
     so the waiters are told neither that it is safe nor that it was not taken."""
-
-
-class _Waiting:
-    __slots__ = ("entry", "is_patient", "offered_seconds", "waiter")
-
-    def __init__(
-        self, entry: Entry, waiter: Waiter, offered_seconds: float, *, is_patient: bool
-    ) -> None:
-        self.entry = entry
-        self.waiter: Waiter | None = waiter
-        self.offered_seconds = offered_seconds
-        self.is_patient = is_patient
-
-    @property
-    def size_bytes(self) -> int:
-        entry = self.entry
-        contents = len(entry.payload) + len(memoryview(entry.sender)) + len(entry.channel)
-        return contents + _ENTRY_OVERHEAD_BYTES
-
-
-class _Flight:
-    """A batch under way or confirmed, until all its entries have their outcome."""
-
-    __slots__ = (
-        "answered",
-        "is_counted",
-        "is_given_up",
-        "members",
-        "number",
-        "submitted_seconds",
-    )
-
-    def __init__(self, number: int, members: list[_Waiting], now: float) -> None:
-        self.number = number
-        self.members = members
-        self.submitted_seconds = now
-        self.is_counted = True
-        self.is_given_up = False
-        self.answered = 0
-
-
-class _Partition:
-    __slots__ = (
-        "flight",
-        "number",
-        "overdue",
-        "partition",
-        "refused_seconds",
-        "unsettled",
-        "waiting",
-        "waiting_bytes",
-    )
-
-    def __init__(self, partition: Partition) -> None:
-        self.partition = partition
-        self.number = 0
-        self.waiting: deque[_Waiting] = deque()
-        self.waiting_bytes = 0
-        self.refused_seconds: float | None = None
-        self.flight: _Flight | None = None
-        self.unsettled: dict[int, _Flight] = {}
-        self.overdue = Overdue[Waiter]()
-
-    @property
-    def unsettled_entries(self) -> int:
-        """How many entries were submitted and have no outcome."""
-        awaited = sum(len(each.members) - each.answered for each in self.unsettled.values())
-        return awaited + self.overdue.entries
-
-    def load(self) -> list[_Waiting]:
-        """Take what goes into the next batch."""
-        members: list[_Waiting] = []
-        size_bytes = 0
-        while self.waiting and len(members) < BATCH_ENTRIES_AT_MOST:
-            size_bytes += self.waiting[0].size_bytes
-            if members and size_bytes > BATCH_BYTES_AT_MOST:
-                break
-            members.append(self.waiting.popleft())
-        self.waiting_bytes -= sum(member.size_bytes for member in members)
-        return members
 
 
 class Producer:
@@ -179,7 +76,7 @@ class Producer:
     ) -> None:
         self.id = producer_id
         self._broker = broker
-        self._partitions = {partition: _Partition(partition) for partition in partitions}
+        self._partitions = {partition: Departures(partition) for partition in partitions}
         self._clock = clock
         self._in_flight = 0
         self._tasks: asyncio.TaskGroup | None = None
@@ -236,23 +133,23 @@ class Producer:
         state = self._partitions[partition]
         if state.waiting_bytes > WAITING_BYTES_AT_MOST or self._is_shut(state):
             return False
-        waiting = _Waiting(entry, waiter, self._clock(), is_patient=is_patient)
+        waiting = Waiting(entry, waiter, self._clock(), is_patient=is_patient)
         state.waiting.append(waiting)
         state.waiting_bytes += waiting.size_bytes
         if state.flight is None:
             self._pump_soon()
         return True
 
-    def _is_shut(self, state: _Partition) -> bool:
+    def _is_shut(self, state: Departures) -> bool:
         if self._tasks is None or not self._broker.is_connected or self._is_held_back:
             return True
         return self._is_unconfirmed(state)
 
-    def _is_unconfirmed(self, state: _Partition) -> bool:
+    def _is_unconfirmed(self, state: Departures) -> bool:
         flight = state.flight
         return flight is not None and self._clock() - flight.submitted_seconds > UNCONFIRMED_SECONDS
 
-    def _is_full(self, state: _Partition) -> bool:
+    def _is_full(self, state: Departures) -> bool:
         refused = state.refused_seconds
         return refused is not None and self._clock() - refused <= FULL_SECONDS
 
@@ -279,7 +176,7 @@ class Producer:
             del state.unsettled[flight.number]
             state.overdue.forget_before(flight.number)
 
-    def _settle_overdue(self, state: _Partition, outcomes: Outcomes) -> None:
+    def _settle_overdue(self, state: Departures, outcomes: Outcomes) -> None:
         for place, outcome in enumerate(outcomes.outcomes, outcomes.first):
             waiter = state.overdue.take(outcomes.number, place)
             if waiter is not None:
@@ -339,19 +236,19 @@ class Producer:
         if not ready and all(p.flight is None for p in self._partitions.values()):
             self._idle.set()
 
-    def _launch(self, ready: list[_Partition], tasks: asyncio.TaskGroup) -> None:
+    def _launch(self, ready: list[Departures], tasks: asyncio.TaskGroup) -> None:
         if len(ready) > 1:
             ready.sort(key=lambda p: p.waiting[0].offered_seconds)
         for state in ready:
             if self._in_flight >= IN_FLIGHT_AT_MOST:
                 break
             state.number += 1
-            flight = _Flight(state.number, state.load(), self._clock())
+            flight = Flight(state.number, state.load(), self._clock())
             state.flight = state.unsettled[flight.number] = flight
             self._in_flight += 1
             tasks.create_task(self._submit(state, flight))
 
-    async def _submit(self, state: _Partition, flight: _Flight) -> None:
+    async def _submit(self, state: Departures, flight: Flight) -> None:
         entries = [member.entry for member in flight.members]
         body = encode_batch(self.id, flight.number, entries)
         losing_patience = asyncio.get_running_loop().call_later(
@@ -363,16 +260,16 @@ class Producer:
             losing_patience.cancel()
             state.flight = None
             self._uncount(flight)
-        state.refused_seconds = self._clock() if fate is _Fate.FULL else None
-        if fate is _Fate.TAKEN:
-            _confirm(flight.members)
-        elif fate is not _Fate.UNKNOWN:
+        state.refused_seconds = self._clock() if fate is Fate.FULL else None
+        if fate is Fate.TAKEN:
+            confirm(flight.members)
+        elif fate is not Fate.UNKNOWN:
             del state.unsettled[flight.number]
-            _refuse(flight.members)
+            refuse(flight.members)
 
     async def _submit_until_known(
-        self, state: _Partition, number: int, body: bytes, entries: int
-    ) -> _Fate:
+        self, state: Departures, number: int, body: bytes, entries: int
+    ) -> Fate:
         inbound = self._broker.inbound(state.partition)
         message_id = f"{self.id}/{state.partition.name}/{number}"
         lost_confirms = 0
@@ -380,18 +277,18 @@ class Producer:
             try:
                 await inbound.submit(body, entries=entries, message_id=message_id)
             except SubmitRefused:
-                return _Fate.UNKNOWN if lost_confirms else _Fate.FULL
+                return Fate.UNKNOWN if lost_confirms else Fate.FULL
             except NeverSubmitted:
                 if not lost_confirms:
-                    return _Fate.NOWHERE
+                    return Fate.NOWHERE
             except BrokerUnavailable:
                 lost_confirms += 1
                 self.resubmitted += 1
             else:
-                return _Fate.TAKEN
+                return Fate.TAKEN
             await asyncio.sleep(random.uniform(0.02, 0.2))
 
-    def _uncount(self, flight: _Flight) -> None:
+    def _uncount(self, flight: Flight) -> None:
         if flight.is_counted:
             flight.is_counted = False
             self._in_flight -= 1
@@ -403,7 +300,7 @@ class Producer:
             while state.waiting and state.waiting[0].offered_seconds < oldest:
                 member = state.waiting.popleft()
                 state.waiting_bytes -= member.size_bytes
-                _refuse([member])
+                refuse([member])
 
     def _give_up_old(self) -> None:
         oldest = self._clock() - ANSWER_SECONDS
@@ -413,35 +310,8 @@ class Producer:
                     # Batches are in the order of their numbers, so the rest is younger.
                     break
                 flight.is_given_up = True
-                patient = _give_up(flight.members, is_confirmed=flight is not state.flight)
+                patient = give_up(flight.members, is_confirmed=flight is not state.flight)
                 if flight is not state.flight:
                     del state.unsettled[number]
                     still = len(flight.members) - flight.answered
                     state.overdue.add(number, still, flight.members[0].offered_seconds, patient)
-
-
-def _confirm(members: Sequence[_Waiting]) -> None:
-    for member in members:
-        if member.waiter is not None:
-            member.waiter.confirmed()
-
-
-def _give_up(members: Sequence[_Waiting], *, is_confirmed: bool) -> dict[int, Waiter]:
-    """Tell the waiters that nobody knows; give those who go on waiting, by place."""
-    patient: dict[int, Waiter] = {}
-    for place, member in enumerate(members):
-        if member.waiter is None:
-            continue
-        if is_confirmed and member.is_patient:
-            patient[place] = member.waiter
-            continue
-        member.waiter.given_up()
-        member.waiter = None
-    return patient
-
-
-def _refuse(members: Sequence[_Waiting]) -> None:
-    for member in members:
-        if member.waiter is not None:
-            member.waiter.refused()
-            member.waiter = None

@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 
 import broker.follow
 from broker.batch import FORMAT_VERSION
+from broker.departures import Departures
 from broker.embedded.access import EmbeddedInbound
 from broker.embedded.pool import EmbeddedIntake
 from broker.errors import BrokerUnavailable, SubmitRefused
 from broker.follow import Known
 from broker.interface import Delivery, Position, StoredRecord, Stream
-from broker.producer import Producer, _Fate, _Partition
+from broker.producer import Fate, Producer
 from broker.record import Fence, Record, Settled
 from services.front.view import FrontView
 from services.view.history import Publication
@@ -171,19 +172,19 @@ def _bare_cancel(stack: ExitStack) -> None:
 
 def _resend_out_of_order(stack: ExitStack) -> None:
     async def submit_until_known(
-        self: Producer, state: _Partition, number: int, body: bytes, entries: int
-    ) -> _Fate:
+        self: Producer, state: Departures, number: int, body: bytes, entries: int
+    ) -> Fate:
         inbound = self._broker.inbound(state.partition)
         options: dict[str, Any] = {"entries": entries, "message_id": str(number)}
         try:
             await inbound.submit(body, **options)
         except SubmitRefused:
-            return _Fate.NOWHERE
+            return Fate.NOWHERE
         except BrokerUnavailable:
             # Others go first.
             assert self._tasks is not None
             self._tasks.create_task(submit_later(inbound, body, options))
-        return _Fate.TAKEN
+        return Fate.TAKEN
 
     async def submit_later(inbound: Any, body: bytes, options: dict[str, Any]) -> None:
         while True:

@@ -14,7 +14,7 @@ from itertools import chain
 from random import Random
 from typing import NamedTuple
 
-import broker.producer
+import broker.departures
 import services.log_reader
 import services.view.ledger
 import services.view.snapshot
@@ -355,7 +355,7 @@ def small_limits() -> Iterator[None]:
             (snapshots, "AT_MOST_EVERY_SECONDS", 1.0),
             (services.view.snapshot, "_ROWS_A_PART", 2),
             (services.view.snapshot, "_PRODUCERS_A_PART", 2),
-            (broker.producer, "BATCH_ENTRIES_AT_MOST", 4),
+            (broker.departures, "BATCH_ENTRIES_AT_MOST", 4),
         ):
             stack.enter_context(replaced(module, name, value))
         yield

@@ -39,7 +39,7 @@ CONSTANTS = {
     "commands of one session in a turn of the loop": ("services.front.receiving._COMMANDS_A_TURN",),
     "entries waiting for their batch": ("broker.producer.WAITING_BYTES_AT_MOST",),
     "… and for how long": ("broker.producer.WAITING_SECONDS_AT_MOST",),
-    "a batch": ("broker.producer.BATCH_ENTRIES_AT_MOST", "broker.producer.BATCH_BYTES_AT_MOST"),
+    "a batch": ("broker.departures.BATCH_ENTRIES_AT_MOST", "broker.departures.BATCH_BYTES_AT_MOST"),
     "batches in flight": ("broker.producer.IN_FLIGHT_AT_MOST",),
     "a publish without an outcome": ("broker.producer.ANSWER_SECONDS",),
     "… of those answered as queued, which go on waiting to hear of a refusal": (

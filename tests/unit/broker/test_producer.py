@@ -8,13 +8,12 @@ import msgspec
 import pytest
 
 from broker.batch import NO_SENDER, Batch, Entry, EntryKind, decode_batch
+from broker.departures import BATCH_BYTES_AT_MOST, BATCH_ENTRIES_AT_MOST
 from broker.embedded import EmbeddedAccess, EmbeddedBroker, EmbeddedLimits
 from broker.interface import Publishing
 from broker.partition import Partition
 from broker.producer import (
     ANSWER_SECONDS,
-    BATCH_BYTES_AT_MOST,
-    BATCH_ENTRIES_AT_MOST,
     FULL_SECONDS,
     PATIENCE_SECONDS,
     UNCONFIRMED_SECONDS,
