@@ -188,12 +188,12 @@ export function droppable() {
   };
 }
 
-/** What stands before several fronts: one URL, and connections that go to the front of the hour. */
-export async function startBalancer(test, firstUrl) {
-  let target = new URL(firstUrl);
+/** What stands before several fronts: one URL, and connections that go to these fronts in turn. */
+export async function startBalancer(test, ...urls) {
+  let targets = urls.map((url) => new URL(url));
+  const { pathname } = targets[0];
   const sockets = new Set();
-  const server = createServer((inner) => {
-    const outer = openSocket(Number(target.port), target.hostname);
+  const join = (inner, outer) => {
     for (const [socket, other] of [[inner, outer], [outer, inner]]) {
       sockets.add(socket);
       socket.on('error', () => other.destroy());
@@ -203,6 +203,11 @@ export async function startBalancer(test, firstUrl) {
       });
       socket.pipe(other);
     }
+  };
+  const server = createServer((inner) => {
+    targets.push(targets.shift());
+    const [next] = targets;
+    join(inner, openSocket(Number(next.port), next.hostname));
   });
   const cut = () => {
     for (const socket of sockets) {
@@ -215,11 +220,12 @@ export async function startBalancer(test, firstUrl) {
     cut();
   });
   return {
-    url: `ws://127.0.0.1:${server.address().port}${target.pathname}`,
+    url: `ws://127.0.0.1:${server.address().port}${pathname}`,
     moveTo: (url) => {
-      target = new URL(url);
+      targets = [new URL(url)];
       cut();
     },
+    cut,
   };
 }
 
