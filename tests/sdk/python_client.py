@@ -11,6 +11,7 @@ from centrifuge import (
     ClientEventHandler,
     ConnectedContext,
     ConnectingContext,
+    DeltaType,
     DisconnectedContext,
     JoinContext,
     LeaveContext,
@@ -122,9 +123,13 @@ async def python_client(
         await client.disconnect()
 
 
-async def follow(client: Client, channel: str, *, join_leave: bool = False) -> Followed:
+async def follow(
+    client: Client, channel: str, *, join_leave: bool = False, delta: DeltaType | None = None
+) -> Followed:
     """Subscribe and wait until that is done."""
     events = SubscriptionEvents()
-    subscription = client.new_subscription(channel, events=events, join_leave=join_leave)
+    subscription = client.new_subscription(
+        channel, events=events, join_leave=join_leave, delta=delta
+    )
     await subscription.subscribe()
     return Followed(subscription, events, await next_of(events.subscribed))

@@ -110,6 +110,45 @@ allow_publish_for_anonymous = true
 allow_history_for_client = true
 allow_history_for_anonymous = true
 
+# As `open`; who asks for it is told what changed.
+[[namespace]]
+name = "document"
+delta_publish = true
+history_size = 10000
+history_ttl = "10m"
+force_recovery = true
+allow_subscribe_for_client = true
+allow_subscribe_for_anonymous = true
+allow_publish_for_client = true
+allow_publish_for_anonymous = true
+allow_history_for_client = true
+allow_history_for_anonymous = true
+
+# Of many values the latest counts.
+[[namespace]]
+name = "latest"
+history_size = 1
+history_ttl = "10m"
+force_recovery = true
+force_recovery_mode = "cache"
+allow_subscribe_for_client = true
+allow_subscribe_for_anonymous = true
+allow_publish_for_client = true
+allow_publish_for_anonymous = true
+
+# The same, and nobody has to ask.
+[[namespace]]
+name = "gauge"
+history_size = 1
+history_ttl = "10m"
+force_recovery = true
+force_recovery_mode = "cache"
+auto_cache_recover = true
+allow_subscribe_for_client = true
+allow_subscribe_for_anonymous = true
+allow_publish_for_client = true
+allow_publish_for_anonymous = true
+
 # Nothing is kept.
 [[namespace]]
 name = "fleeting"

@@ -40,6 +40,35 @@ def test_a_delta_of_text_is_text(parts: tuple[str, str, str, str]) -> None:
         delta.decode()
 
 
+# Characters of which several have a first or a last byte in common.
+TEXTS = st.lists(st.text(alphabet="aéũ亀耀😀😁", min_size=10, max_size=60), min_size=3, max_size=8)
+
+
+@given(TEXTS, st.data())
+def test_a_delta_of_a_text_changed_in_several_places_is_text(
+    texts: list[str], data: st.DataObject
+) -> None:
+    changed = [
+        data.draw(st.sampled_from([text, text[1:], f"é{text}", text[::-1]])) for text in texts
+    ]
+    delta = holds("".join(texts).encode(), "".join(changed).encode())
+    if delta is not None:
+        delta.decode()
+
+
+@given(st.binary(min_size=200, max_size=400), st.integers(1, 8))
+def test_some_changed_places_make_a_delta_of_little_more_than_they_are(
+    source: bytes, changes: int
+) -> None:
+    unlike = b"".join(b"%05d" % number + source for number in range(8))
+    target = unlike
+    for number in range(changes):
+        target = target.replace(b"%05d" % number, b"changed %d" % number)
+    delta = holds(unlike, target)
+    assert delta is not None
+    assert len(delta) < len(source) + 40 * changes
+
+
 @given(st.binary(min_size=50, max_size=300), st.data())
 def test_a_changed_place_makes_a_delta_of_little_more_than_the_change(
     source: bytes, data: st.DataObject
