@@ -154,6 +154,8 @@ def _about_options(label: str, options: ChannelOptions, config: Config) -> Itera
                 f"{label}: allow_{verb}_for_anonymous does nothing without"
                 f" allow_{verb}_for_client or allow_{verb}_for_subscriber."
             )
+    if options.delta_publish and not options.allowed_delta_types:
+        yield f"{label}: delta_publish does nothing without allowed_delta_types."
     if options.allow_subscribe_for_anonymous and not options.allow_subscribe_for_client:
         yield (
             f"{label}: allow_subscribe_for_anonymous does nothing without"

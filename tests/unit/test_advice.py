@@ -31,6 +31,10 @@ def test_usual_settings_surprise_nobody() -> None:
         (HISTORY, "namespace chat: history, but a reconnecting client does not get it"),
         ({"allow_publish_for_anonymous": True}, "allow_publish_for_anonymous does nothing without"),
         ({"allow_subscribe_for_anonymous": True}, "allow_subscribe_for_anonymous does nothing"),
+        (
+            {**HISTORY, "delta_publish": True, "allowed_delta_types": []},
+            "delta_publish does nothing without allowed_delta_types",
+        ),
     ],
 )
 def test_a_namespace_that_surprises_is_named(options: dict[str, Any], says: str) -> None:

@@ -54,6 +54,7 @@ CONSTANTS = {
     ),
     "an answer about presence": ("services.front.presence.ANSWER_SECONDS",),
     "presence questions to be answered": ("services.front.presence_answers.QUESTIONS_AT_MOST",),
+    "a payload of which the change can be told": ("services.wire.fossil.SOURCE_BYTES_AT_MOST",),
     "joins and leaves of one turn of the loop": ("services.front.movements.NOTED_BYTES_AT_MOST",),
     "… on their way to clients here": ("services.front.movements.WAITING_BYTES_AT_MOST",),
     "what one poll is answered": ("services.front.parked.ANSWER_BYTES_AT_MOST",),
