@@ -1,6 +1,7 @@
 """What stands before several fronts: one address, and connections that can be cut and moved."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
@@ -9,10 +10,13 @@ from broker.local.ports import HOST
 
 
 class Balancer:
-    """Passes connections on to the front of the hour; `balancing` makes one."""
+    """Passes connections on to its fronts in turn, past those that do not listen; `balancing` makes
+    one.
+    """
 
-    def __init__(self, front_url: str) -> None:
-        self._front = urlsplit(front_url)
+    def __init__(self, *front_urls: str) -> None:
+        self._fronts = deque(map(urlsplit, front_urls))
+        self._path = self._fronts[0].path
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
 
@@ -21,7 +25,7 @@ class Balancer:
         """Where clients connect."""
         assert self._server is not None
         port = self._server.sockets[0].getsockname()[1]
-        return f"ws://{HOST}:{port}{self._front.path}"
+        return f"ws://{HOST}:{port}{self._path}"
 
     async def start(self) -> None:
         """Listen on a port of its own."""
@@ -34,7 +38,7 @@ class Balancer:
 
     def move_to(self, front_url: str) -> None:
         """Drop all connections; new ones go to this front."""
-        self._front = urlsplit(front_url)
+        self._fronts = deque([urlsplit(front_url)])
         self.cut()
 
     async def stop(self) -> None:
@@ -58,7 +62,7 @@ class Balancer:
     async def _connect_through(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        from_front, to_front = await asyncio.open_connection(self._front.hostname, self._front.port)
+        from_front, to_front = await self._reach_front()
         try:
             await asyncio.wait(
                 [
@@ -70,6 +74,14 @@ class Balancer:
         finally:
             to_front.transport.abort()
 
+    async def _reach_front(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        for _ in range(len(self._fronts)):
+            self._fronts.rotate()
+            front = self._fronts[0]
+            with suppress(ConnectionRefusedError):
+                return await asyncio.open_connection(front.hostname, front.port)
+        raise ConnectionRefusedError("no front listens")
+
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with suppress(OSError):
@@ -79,9 +91,9 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @asynccontextmanager
-async def balancing(front_url: str) -> AsyncIterator[Balancer]:
-    """Run a balancer that begins with this front."""
-    balancer = Balancer(front_url)
+async def balancing(*front_urls: str) -> AsyncIterator[Balancer]:
+    """Run a balancer before these fronts."""
+    balancer = Balancer(*front_urls)
     await balancer.start()
     try:
         yield balancer
