@@ -38,4 +38,7 @@ DEVELOPMENT: Final[Mapping[str, Any]] = {
     "namespace": [{**_OPEN, "name": "burst", "reply": "queued", "history_size": 1_000}],
     "page": {"enabled": True},
     "plain": {"enabled": True},
+    "uni_websocket": {"enabled": True},
+    "uni_sse": {"enabled": True},
+    "uni_http_stream": {"enabled": True},
 }

@@ -144,6 +144,12 @@ class PlainConfig(_Section):
     relay: Sentence = Field("{name}: {text}", description="told the others; empty: nothing is")
 
 
+class OneWayConfig(_Section):
+    """`[uni_websocket]`, `[uni_sse]`, `[uni_http_stream]`: clients that are only told things."""
+
+    enabled: bool = Field(False, description="serve it, by the same permissions as others")
+
+
 class LoggingConfig(_Section):
     """`[logging]`: what the processes write to standard error."""
 
@@ -452,6 +458,9 @@ class Config(_Section):
     worker: WorkerConfig = WorkerConfig()
     page: PageConfig = PageConfig()
     plain: PlainConfig = PlainConfig()
+    uni_websocket: OneWayConfig = OneWayConfig()
+    uni_sse: OneWayConfig = OneWayConfig()
+    uni_http_stream: OneWayConfig = OneWayConfig()
     logging: LoggingConfig = LoggingConfig()
     client: ClientConfig = ClientConfig()
     channel: ChannelConfig = ChannelConfig()

@@ -6,11 +6,12 @@ Rules
 """
 
 import math
+from collections.abc import Callable
 
 import structlog
 
 from services.auth import Identity, TokenExpired, TokenInvalid, verify_connection_token
-from services.front.enrolling import enroll, find_places, reach
+from services.front.enrolling import Place, enroll, find_places, reach
 from services.front.session import EndSession, Session
 from services.wire.command import ConnectRequest, RefreshRequest
 from services.wire.errors import Disconnect, ErrorCode, Refusal
@@ -19,8 +20,13 @@ from services.wire.reply import ConnectResult, RefreshResult
 _log = structlog.get_logger(__name__)
 
 
-async def connect(session: Session, command_id: int, request: ConnectRequest) -> None:
-    """Begin the session, with the subscriptions that are the server's to make.
+FindPlaces = Callable[[Session, Identity, ConnectRequest], list[Place]]
+
+
+async def connect(
+    session: Session, command_id: int, request: ConnectRequest, find: FindPlaces = find_places
+) -> None:
+    """Begin the session, in the places that are found for it: those that are the server's to say.
 
     Raises:
         EndSession: the client may not come in.
@@ -28,7 +34,7 @@ async def connect(session: Session, command_id: int, request: ConnectRequest) ->
         ViewNotReady: the log of one of its channels is not caught up.
     """
     identity = identify(session, request.token)
-    places = find_places(session, identity, request)
+    places = find(session, identity, request)
     await reach(session, places)
     if session.is_over:
         return

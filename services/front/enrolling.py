@@ -9,6 +9,8 @@ Rules
 - All of them are looked up and registered in one step; see `following`.
 - A client that has lost one of them connects again (3010): an SDK does not subscribe to it by
   itself.
+
+Not here: what a one-way client asks for with its connect (`one_way`).
 """
 
 from collections.abc import Iterator, Mapping
@@ -39,6 +41,12 @@ class Place(NamedTuple):
     request: SubscribeRequest
     """What the client says of the position it had."""
     tracking: Tracking
+    has_token: bool = True
+    """Whether a token puts it there; else it is only let in."""
+    ttl: int = 0
+    """What the client is told of when its stay expires; 0: it does not."""
+    expires_seconds: float = 0.0
+    """When that, and the grace after it, are over."""
 
 
 def find_places(session: Session, identity: Identity, request: ConnectRequest) -> list[Place]:
@@ -112,7 +120,8 @@ def enroll(
     """
     parts = session.parts
     room_bytes = session.outbox.room_bytes // 2
-    for address, granted, request, tracking in places:
+    for place in places:
+        address, granted, request, tracking = place[:4]
         channel = request.channel
         state = parts.view.state(channel)
         recovery = recover(session, request, tracking, state, room_bytes)
@@ -124,9 +133,12 @@ def enroll(
         subscription.chan_info = granted.info
         subscription.override = granted.override
         subscription.hears_movements = parts.permissions.hears_movements(
-            Who(user, has_token=True), address.channel, request, granted.override
+            Who(user, has_token=place.has_token), address.channel, request, granted.override
         )
+        subscription.expires_seconds = place.expires_seconds
         result = describe(session, request, tracking, state, recovery)
         if granted.data:
             result = msgspec.structs.replace(result, data=msgspec.Raw(granted.data))
+        if place.ttl:
+            result = msgspec.structs.replace(result, expires=True, ttl=place.ttl)
         yield channel, result, subscription

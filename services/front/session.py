@@ -15,7 +15,7 @@ Not here: commands (`receiving` and the families it names), bytes of a connectio
 import enum
 import math
 import uuid
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 import structlog
@@ -36,6 +36,12 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 _PING_FRAME = frame_ping()
+
+# What ends a session that has lost a subscription which its client cannot make anew.
+_ENDS: Final = {
+    Unsubscribed.INSUFFICIENT_STATE: Disconnect.INSUFFICIENT_STATE,
+    Unsubscribed.EXPIRED: Disconnect.SUBSCRIPTION_EXPIRED,
+}
 
 
 class State(enum.Enum):
@@ -112,7 +118,9 @@ class Session:
         self.user = ""
         self.conn_info = b""
         self.uplink = ""
-        """Under which id requests bring what the client sends; empty if its connection does."""
+        """The id that the client alone is told, under which requests bring what it sends; empty if
+        its connection does that.
+        """
         self.sender: bytes | None = None
         """The encoded ClientInfo, once it was needed."""
         self.subscriptions: dict[str, Subscription] | None = None
@@ -266,10 +274,11 @@ class Session:
         """Take the client out of a channel and tell it."""
         if self.subscription(subscription.channel) is not subscription:
             return
-        if subscription.is_server_side and why is Unsubscribed.INSUFFICIENT_STATE:
+        end = _ENDS.get(why) if subscription.is_server_side else None
+        if end is not None:
             # An SDK subscribes again only to what it asked for itself; for the rest it connects
             # again, and recovers then.
-            self.disconnect(Disconnect.INSUFFICIENT_STATE, "a server-side subscription")
+            self.disconnect(end, "a server-side subscription")
             return
         self.part(subscription.channel)
         self.push(subscription.channel, UnsubscribePush.because(why))

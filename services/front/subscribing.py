@@ -44,7 +44,7 @@ async def subscribe(session: Session, command_id: int, request: SubscribeRequest
     """
     address = session.parts.addresses.find(request.channel)
     _check_request(session, request)
-    grant = _grant(session, request.token, request.channel) if request.token else None
+    grant = grant_of(session, session.user, request) if request.token else None
     who = Who(session.user, has_token=grant is not None)
     denial = session.parts.permissions.may_subscribe(who, address.channel)
     if denial is not None:
@@ -86,7 +86,7 @@ async def subscribe(session: Session, command_id: int, request: SubscribeRequest
     )
     session.join(subscription)
     if expire_at is not None:
-        session.subscription_expires(subscription, _end_of_grace(session, expire_at))
+        session.subscription_expires(subscription, end_of_grace(session, expire_at))
 
 
 def unsubscribe(session: Session, command_id: int, request: UnsubscribeRequest) -> None:
@@ -111,11 +111,11 @@ def refresh_subscription(session: Session, command_id: int, request: SubRefreshR
     if not request.token:
         raise Refusal(ErrorCode.BAD_REQUEST.explained("token is missing"))
     # An empty channel is any: old SDKs leave it to the token to say.
-    grant = _grant(session, request.token, request.channel)
+    grant = grant_of(session, session.user, request)
     subscription = session.subscription(grant.channel)
     if subscription is None:
         raise Refusal(ErrorCode.PERMISSION_DENIED.explained("not subscribed to this channel"))
-    session.subscription_expires(subscription, _end_of_grace(session, grant.expire_at))
+    session.subscription_expires(subscription, end_of_grace(session, grant.expire_at))
     session.answer(
         command_id,
         SubRefreshResult(
@@ -138,8 +138,10 @@ def _check_request(session: Session, request: SubscribeRequest) -> None:
         raise Refusal(ErrorCode.LIMIT_EXCEEDED.explained("see client.channel_limit"))
 
 
-def _grant(session: Session, token: str, channel: str) -> SubscriptionGrant:
-    """What a subscription token allows.
+def grant_of(
+    session: Session, user: str, request: SubscribeRequest | SubRefreshRequest
+) -> SubscriptionGrant:
+    """What a request's subscription token allows this user in its channel.
 
     Raises:
         Refusal: it is invalid or has expired.
@@ -150,12 +152,12 @@ def _grant(session: Session, token: str, channel: str) -> SubscriptionGrant:
     now = None if client.insecure else parts.wall_clock()
     try:
         return verify_subscription_token(
-            token,
+            request.token,
             client.token_of_subscriptions,
             now,
-            user=session.user,
+            user=user,
             client=session.id,
-            channel=channel,
+            channel=request.channel,
         )
     except TokenInvalid:
         raise Refusal(ErrorCode.PERMISSION_DENIED.error) from None
@@ -167,7 +169,7 @@ def _grant(session: Session, token: str, channel: str) -> SubscriptionGrant:
         ) from None
 
 
-def _end_of_grace(session: Session, expire_at: float | None) -> float:
+def end_of_grace(session: Session, expire_at: float | None) -> float:
     """When the wheel ends the subscription; 0 for never."""
     parts = session.parts
     if expire_at is None or parts.config.client.insecure:

@@ -75,6 +75,7 @@ class _Envelope(msgspec.Struct, frozen=True, gc=False):
 
 
 _decoder = msgspec.json.Decoder(_Envelope)
+_connect_decoder = msgspec.json.Decoder(ConnectRequest)
 _members_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NOT_READ = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 _encode = msgspec.json.Encoder().encode
@@ -110,6 +111,29 @@ def decode_frame(frame: bytes) -> list[Command]:
     except _NOT_READ:
         pass
     return _collected(_commands_apart(frame))
+
+
+def decode_connect(text: bytes) -> ConnectRequest:
+    """The request of a connect without its command, which is all that a one-way client sends.
+
+    Raises:
+        ProtocolError: it is none.
+    """
+    if not text.isascii():
+        _check_utf8(text)
+    request = _read_connect(text)
+    if request is None and b"null" in text:
+        request = _read_connect(_without_nulls(text) or b"")
+    if request is None:
+        raise ProtocolError(Disconnect.BAD_REQUEST, f"not a connect request: {_MALFORMED}")
+    return request
+
+
+def _read_connect(text: bytes) -> ConnectRequest | None:
+    try:
+        return _connect_decoder.decode(text)
+    except _NOT_READ:
+        return None
 
 
 def _check_utf8(frame: bytes) -> None:

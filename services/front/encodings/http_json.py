@@ -14,11 +14,13 @@ from services.front.transports.chunks import frame_chunk
 from services.wire import json_codec
 
 
-def _lines(replies: Sequence[bytes]) -> bytes:
+def lines(replies: Sequence[bytes]) -> bytes:
+    """A line for each."""
     return b"\n".join([*replies, b""])
 
 
-def _blocks(replies: Sequence[bytes]) -> bytes:
+def blocks(replies: Sequence[bytes]) -> bytes:
+    """An event for each."""
     # No reply has a line break in it (WHATWG HTML §9.2.6).
     return b"".join(b"data: %b\n\n" % reply for reply in replies)
 
@@ -27,14 +29,14 @@ def _json(wrap: Wrap) -> Language:
     return ClientProtocol(json_codec, wrap, carries_bytes=False)
 
 
-LINES: Final[Language] = _json(_lines)
-CHUNKED_LINES: Final[Language] = _json(lambda replies: frame_chunk(_lines(replies)))
-BLOCKS: Final[Language] = _json(_blocks)
-CHUNKED_BLOCKS: Final[Language] = _json(lambda replies: frame_chunk(_blocks(replies)))
+LINES: Final[Language] = _json(lines)
+CHUNKED_LINES: Final[Language] = _json(lambda replies: frame_chunk(lines(replies)))
+BLOCKS: Final[Language] = _json(blocks)
+CHUNKED_BLOCKS: Final[Language] = _json(lambda replies: frame_chunk(blocks(replies)))
 POLLED_LINES: Final[Language] = ClientProtocol(
     # Who polls is heard of often enough.
     json_codec,
-    _lines,
+    lines,
     carries_bytes=False,
     has_ping=False,
 )

@@ -4,11 +4,10 @@ In lines of JSON, or by the request's content type in Protobuf messages. The req
 first frame; what the client sends later comes by `emulation`.
 """
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from aiohttp import web
 
-from services.front.encoding import Language
 from services.front.encodings.http_json import CHUNKED_LINES, LINES
 from services.front.encodings.http_protobuf import CHUNKED_MESSAGES, MESSAGES
 from services.front.receiving import receive
@@ -20,10 +19,11 @@ from services.front.transports.requests import (
     preflight,
     read_body,
 )
-from services.front.transports.streaming import knows_chunks, stream
+from services.front.transports.streaming import Spoken, stream
 from services.front.transports.websocket import PARTS
-from services.front.uplinks import Receive
 from services.wire.protobuf_codec import decode_frame
+
+JSON_CONTENT_TYPE: Final = "application/json; charset=utf-8"
 
 answer_http_stream_preflight = preflight("POST, OPTIONS")
 
@@ -36,32 +36,27 @@ async def serve_http_stream(request: web.Request) -> web.StreamResponse:
 
     Cancelling: the connection is cut off.
     """
+    return await stream_body(request, _PROTOBUF if is_binary(request) else _JSON)
+
+
+async def stream_body(request: web.Request, spoken: Spoken) -> web.StreamResponse:
+    """Serve one client whose first frame is its request's body.
+
+    Raises:
+        HTTPException: it is no request that is welcome here.
+
+    Cancelling: the connection is cut off.
+    """
     parts = request.app[PARTS]
     headers = check_origin(request, parts)
     check_room(request, parts, headers)
-    spoken = _PROTOBUF if is_binary(request) else _JSON
-    return await stream(
-        request,
-        parts,
-        spoken.chunked if knows_chunks(request) else spoken.bare,
-        {**headers, "Content-Type": spoken.content_type},
-        spoken.receive,
-        await read_body(request, parts, parts.config.client.message_size_limit, headers),
-    )
+    frame = await read_body(request, parts, parts.config.client.message_size_limit, headers)
+    return await stream(request, parts, spoken, headers, frame)
 
 
 async def _receive_protobuf(session: Session, frame: bytes) -> None:
     await receive(session, frame, decode_frame)
 
 
-class _Spoken(NamedTuple):
-    content_type: str
-    chunked: Language
-    bare: Language
-    receive: Receive
-
-
-_JSON: Final = _Spoken("application/json; charset=utf-8", CHUNKED_LINES, LINES, receive)
-_PROTOBUF: Final = _Spoken(
-    "application/octet-stream", CHUNKED_MESSAGES, MESSAGES, _receive_protobuf
-)
+_JSON: Final = Spoken(JSON_CONTENT_TYPE, CHUNKED_LINES, LINES, receive)
+_PROTOBUF: Final = Spoken("application/octet-stream", CHUNKED_MESSAGES, MESSAGES, _receive_protobuf)

@@ -12,14 +12,16 @@ from aiohttp import web
 from services.front.encodings.http_json import BLOCKS, CHUNKED_BLOCKS
 from services.front.parts import Parts
 from services.front.receiving import receive
-from services.front.transports.chunks import frame_chunk
 from services.front.transports.requests import check_origin, check_room, preflight, read_body
-from services.front.transports.streaming import knows_chunks, stream
+from services.front.transports.streaming import Spoken, stream
 from services.front.transports.websocket import PARTS
+
+CONTENT_TYPE: Final = "text/event-stream"
 
 # An empty line is no event; with it there is a body at once, which some clients wait for.
 _OPENING: Final = b"\r\n"
-_CHUNKED_OPENING: Final = frame_chunk(_OPENING)
+
+_SPOKEN: Final = Spoken(CONTENT_TYPE, CHUNKED_BLOCKS, BLOCKS, receive)
 
 answer_sse_preflight = preflight("GET, POST, OPTIONS")
 
@@ -32,19 +34,22 @@ async def serve_sse(request: web.Request) -> web.StreamResponse:
 
     Cancelling: the connection is cut off.
     """
+    return await stream_events(request, _SPOKEN)
+
+
+async def stream_events(request: web.Request, spoken: Spoken) -> web.StreamResponse:
+    """Serve one client whose first frame is in its URL or its body.
+
+    Raises:
+        HTTPException: it is no request that is welcome here.
+
+    Cancelling: the connection is cut off.
+    """
     parts = request.app[PARTS]
     headers = check_origin(request, parts)
     check_room(request, parts, headers)
-    is_chunked = knows_chunks(request)
-    return await stream(
-        request,
-        parts,
-        CHUNKED_BLOCKS if is_chunked else BLOCKS,
-        {**headers, "Content-Type": "text/event-stream"},
-        receive,
-        await _first_frame(request, parts, headers),
-        opening=_CHUNKED_OPENING if is_chunked else _OPENING,
-    )
+    frame = await _first_frame(request, parts, headers)
+    return await stream(request, parts, spoken, headers, frame, opening=_OPENING)
 
 
 async def _first_frame(request: web.Request, parts: Parts, headers: dict[str, str]) -> bytes:

@@ -13,7 +13,7 @@ Rules
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, NamedTuple
 
 from aiohttp import HttpVersion11, web
 
@@ -21,6 +21,7 @@ from services.front.encoding import Language
 from services.front.outbox import Outbox
 from services.front.parts import Parts
 from services.front.session import Session
+from services.front.transports.chunks import frame_chunk
 from services.front.uplinks import Receive
 from services.wire.reply import DisconnectPush
 
@@ -39,13 +40,25 @@ _HEADERS: Final = {
 }
 
 
+class Spoken(NamedTuple):
+    """What is spoken over a streamed response."""
+
+    content_type: str
+    chunked: Language
+    bare: Language
+    """The same for HTTP/1.0, which knows no chunks."""
+    receive: Receive
+    """What becomes of a frame."""
+    answers_pings: bool = True
+    """Whether the client can answer pings, and so has to."""
+
+
 class StreamLine:
     """The connection under a session; see `session.Line`."""
 
-    __slots__ = ("_jitter", "_language", "_outbox", "_transport", "ended")
+    __slots__ = ("_jitter", "_language", "_outbox", "_transport", "answers_pings", "ended")
 
     pings_by_frame: Final = False
-    answers_pings: Final = True
 
     def __init__(
         self,
@@ -53,8 +66,11 @@ class StreamLine:
         outbox: Outbox,
         language: Language,
         jitter: Callable[[float, float], float],
+        *,
+        answers_pings: bool,
     ) -> None:
         self._transport = transport
+        self.answers_pings = answers_pings
         self._outbox = outbox
         self._language = language
         self._jitter = jitter
@@ -109,17 +125,11 @@ def watching(transport: asyncio.Transport, on_lost: Callable[[], object]) -> Ite
         transport.set_protocol(protocol)
 
 
-def knows_chunks(request: web.Request) -> bool:
-    """Whether the response may be chunked; if not, it ends with its connection."""
-    return request.version >= HttpVersion11
-
-
 async def stream(
     request: web.Request,
     parts: Parts,
-    language: Language,
+    spoken: Spoken,
     headers: dict[str, str],
-    receive: Receive,
     frame: bytes,
     *,
     opening: bytes = b"",
@@ -130,19 +140,24 @@ async def stream(
 
     Cancelling: the connection is cut off.
     """
-    response = web.StreamResponse(headers={**_HEADERS, **headers})
+    # One that may not be chunked ends with its connection.
+    is_chunked = request.version >= HttpVersion11
+    language = spoken.chunked if is_chunked else spoken.bare
+    response = web.StreamResponse(
+        headers={**_HEADERS, **headers, "Content-Type": spoken.content_type}
+    )
     response.force_close()
     await response.prepare(request)
     transport = request.transport
     if transport is None:
         return response
     outbox = Outbox(transport, parts.flusher, parts.config.client.queue_max_size)
-    line = StreamLine(transport, outbox, language, parts.jitter)
+    line = StreamLine(transport, outbox, language, parts.jitter, answers_pings=spoken.answers_pings)
     session = Session(parts, line, outbox, language)
-    uplink = parts.uplinks.open(session, receive)
+    uplink = parts.uplinks.open(session, spoken.receive)
     try:
         with watching(transport, line.ended.set):
-            session.say(opening)
+            session.say(frame_chunk(opening) if is_chunked else opening)
             parts.uplinks.take(uplink, frame)
             # It would live as long as the session.
             del frame

@@ -52,10 +52,14 @@ _VERSION_HEADER: Final = "Sec-WebSocket-Version"
 _MESSAGES_A_TURN: Final = 32
 
 
+Farewell = Callable[[int, str], bytes]
+"""Tells a client why its session ends, by code and reason; a close frame is the last of it."""
+
+
 class WebSocketLine:
     """The connection under a session; see `session.Line`."""
 
-    __slots__ = ("_jitter", "_outbox", "_transport", "pings_by_frame")
+    __slots__ = ("_farewell", "_jitter", "_outbox", "_transport", "pings_by_frame")
 
     def __init__(
         self,
@@ -64,10 +68,12 @@ class WebSocketLine:
         jitter: Callable[[float, float], float],
         *,
         pings_by_frame: bool,
+        farewell: Farewell = frame_close,
     ) -> None:
         self._transport = transport
         self._outbox = outbox
         self._jitter = jitter
+        self._farewell = farewell
         self.pings_by_frame = pings_by_frame
 
     answers_pings: Final = True
@@ -81,7 +87,7 @@ class WebSocketLine:
 
     def close(self, code: int, reason: str, *, is_slow: bool) -> None:
         """Tell the client why, and end the connection soon. Never waits."""
-        self._outbox.close(frame_close(code, reason))
+        self._outbox.close(self._farewell(code, reason))
         grace_seconds = self._jitter(*(_SLOW_GRACE_SECONDS if is_slow else _GRACE_SECONDS))
         asyncio.get_running_loop().call_later(grace_seconds, self._transport.abort)
 
@@ -185,7 +191,11 @@ def _conversation(request: web.Request) -> Conversation:
 
 
 async def converse(
-    request: web.Request, conversation: Conversation, *, pings_by_frame: bool
+    request: web.Request,
+    conversation: Conversation,
+    *,
+    pings_by_frame: bool,
+    farewell: Farewell = frame_close,
 ) -> web.StreamResponse:
     """Serve one client until it leaves or is told to go.
 
@@ -212,7 +222,9 @@ async def converse(
     if transport is None:
         return websocket
     outbox = Outbox(transport, parts.flusher, parts.config.client.queue_max_size)
-    line = WebSocketLine(transport, outbox, parts.jitter, pings_by_frame=pings_by_frame)
+    line = WebSocketLine(
+        transport, outbox, parts.jitter, pings_by_frame=pings_by_frame, farewell=farewell
+    )
     session = Session(parts, line, outbox, conversation.encoding)
     try:
         await _serve(websocket, session, conversation)
@@ -290,7 +302,7 @@ def _fail(session: Session, code: int, why: str) -> Literal[False]:
         session.parts.measures.disconnects.add(code)
         _log.info(
             "session ended by the server",
-            code=code,
+            code=int(code),
             reason=WSCloseCode(code).name.lower().replace("_", " "),
             why=why,
             user=session.user,
