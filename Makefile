@@ -17,7 +17,8 @@ PIP_COMPILE := env -u PIP_FIND_LINKS $(BIN)/pip-compile --quiet --generate-hashe
 	--no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help up dev test check format bench faults long rabbitmq4 proto lock clean rabbitmq browser
+.PHONY: help up dev test check format bench faults long rabbitmq4 autobahn proto lock clean rabbitmq \
+	browser
 .DELETE_ON_ERROR:
 
 help: ## Say what there is
@@ -51,6 +52,9 @@ rabbitmq4: $(READY) ## Run the tests of the broker's promises on RabbitMQ 4 (as 
 	FOREBAY_TEST_RABBITMQ=4 $(BIN)/pytest tests/contract tests/faults/test_cluster.py \
 		tests/faults/test_back_pressure.py tests/faults/test_loss_is_told.py
 
+autobahn: $(READY) ## Run Autobahn's fuzzing client against the WebSocket stack: CASES='6.*' (Python 2.7)
+	$(BIN)/python -m tests.autobahn
+
 bench: $(READY) rabbitmq $(BENCH_NODE_READY) ## Measure, and print the table
 	$(BIN)/python -m bench
 
@@ -71,7 +75,7 @@ lock: $(READY) ## Resolve the dependencies anew
 
 clean: ## Remove what the other targets made, but not the data under .rabbitmq
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	rm -rf tests/*/node_modules bench/node_modules
+	rm -rf .make tests/*/node_modules bench/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 rabbitmq:
