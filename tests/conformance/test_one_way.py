@@ -108,11 +108,11 @@ async def listener_of(kind: str, port: int) -> AsyncIterator[Listener]:
         return
     async with aiohttp.ClientSession() as http:
         streamed = EventListener if kind == "uni_sse" else LineListener
-        client = streamed(http, port)
+        listener = streamed(http, port)
         try:
-            yield client
+            yield listener
         finally:
-            client.leave()
+            listener.leave()
 
 
 @pytest.mark.parametrize("kind", ["uni_websocket", "uni_sse", "uni_http_stream"])
