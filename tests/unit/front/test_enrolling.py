@@ -82,6 +82,15 @@ async def test_a_client_that_comes_back_gets_what_it_missed_with_the_connect_rep
         assert [each["data"] for each in told["publications"]] == [1, 2]
 
 
+async def test_the_newest_comes_with_the_connect_reply_where_that_is_automatic() -> None:
+    newest = {"force_recovery_mode": "cache", "auto_cache_recover": True}
+    async with front(without_namespace=newest) as stage:
+        await publish(stage, "a", 1, 2, 3)
+        result = (await stage.stranger().connect(token=token(channels=["a"])))["subs"]["a"]
+        assert result["recovered"] is True
+        assert [each["data"] for each in result["publications"]] == [3]
+
+
 async def test_a_client_from_another_epoch_is_told_that_it_cannot_recover() -> None:
     async with front() as stage:
         await publish(stage, "a", 1)
