@@ -380,3 +380,16 @@ def test_pushes_carry_their_channel_where_the_protocol_has_one() -> None:
 
 def test_joined_replies_are_lines() -> None:
     assert codec.join_replies([codec.PING, codec.PING]) == b"{}\n{}"
+
+
+@given(st.text())
+def test_a_payload_where_deltas_are_told_is_a_string_of_itself(text: str) -> None:
+    payload = json.dumps(text, ensure_ascii=False).encode("utf-8", "replace")
+    encoded = codec.encode_publication(codec.quote_data(payload), None, 3)
+    assert json.loads(encoded) == {"data": payload.decode(), "offset": 3}
+    assert b"\n" not in encoded
+    assert json.loads(codec.mark_delta(encoded)) == {**json.loads(encoded), "delta": True}
+
+
+def test_a_payload_that_is_no_text_ends_nobodys_fan_out() -> None:
+    assert json.loads(codec.quote_data(b'"\xff"')) == '"\ufffd"'

@@ -524,3 +524,17 @@ def test_a_sender_that_is_no_client_is_left_out(info: bytes) -> None:
     assert told(codec.encode_push("c", JoinPush(Payload(info)))) == {
         "push": {"channel": "c", "join": {"info": {}}}
     }
+
+
+@given(st.binary(min_size=1))
+def test_a_payload_where_deltas_are_told_is_as_it_is(payload: bytes) -> None:
+    encoded = codec.encode_publication(codec.quote_data(payload), None, 3, "epoch")
+    whole = client_pb2.Publication.FromString(encoded)
+    changed = client_pb2.Publication.FromString(codec.mark_delta(encoded))
+    assert (whole.data, whole.delta) == (payload, False)
+    assert (changed.data, changed.delta, changed.offset, changed.epoch) == (
+        payload,
+        True,
+        3,
+        "epoch",
+    )
