@@ -1,7 +1,7 @@
 // Clients with a state of their own elsewhere: asked for when they may have missed something.
 
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import {
   connectedClient,
   dataOf,
@@ -50,31 +50,34 @@ async function stateful(t) {
   return { ...followed, asked, other, miss };
 }
 
-test('a client asks for its state once and reads on from there', async (t) => {
-  const { asked, other, until } = await stateful(t);
+// All wait more than they work.
+describe('a client with a state of its own', { concurrency: true }, () => {
+  test('a client asks for its state once and reads on from there', async (t) => {
+    const { asked, other, until } = await stateful(t);
 
-  await other.subscription.publish('next');
+    await other.subscription.publish('next');
 
-  assert.deepEqual(dataOf(await until(1)), ['next']);
-  assert.deepEqual(asked.map(({ offset }) => offset), [1]);
-});
+    assert.deepEqual(dataOf(await until(1)), ['next']);
+    assert.deepEqual(asked.map(({ offset }) => offset), [1]);
+  });
 
-test('a client that missed what is kept recovers, and needs no other state', async (t) => {
-  const { asked, until, miss } = await stateful(t);
+  test('a client that missed what is kept recovers, and needs no other state', async (t) => {
+    const { asked, until, miss } = await stateful(t);
 
-  const { recovered } = await miss(3);
+    const { recovered } = await miss(3);
 
-  assert.equal(recovered, true);
-  assert.deepEqual(dataOf(await until(4)), [1, 2, 3, 'afterwards']);
-  assert.equal(asked.length, 1);
-});
+    assert.equal(recovered, true);
+    assert.deepEqual(dataOf(await until(4)), [1, 2, 3, 'afterwards']);
+    assert.equal(asked.length, 1);
+  });
 
-test('a client that missed more than is kept is told so, and asks for its state again', async (t) => {
-  const { asked, until, miss } = await stateful(t);
+  test('a client that missed more than is kept is told so, and asks for it again', async (t) => {
+    const { asked, until, miss } = await stateful(t);
 
-  const { streamPosition } = await miss(8);
+    const { streamPosition } = await miss(8);
 
-  assert.deepEqual(dataOf(await until(1)), ['afterwards']);
-  assert.deepEqual(asked.map(({ offset }) => offset), [1, 9]);
-  assert.equal(streamPosition.offset, 9);
+    assert.deepEqual(dataOf(await until(1)), ['afterwards']);
+    assert.deepEqual(asked.map(({ offset }) => offset), [1, 9]);
+    assert.equal(streamPosition.offset, 9);
+  });
 });

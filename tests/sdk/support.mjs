@@ -110,7 +110,12 @@ function endpointsOf(url) {
 /** Where commands go if not over the connection: to another front, which must forward them. */
 function emulationOf(url) {
   const at = fronts.indexOf(url);
-  return httpUrl(at < 0 ? url : fronts[(at + 1) % fronts.length], '/emulation');
+  return emulationAt(at < 0 ? url : fronts[(at + 1) % fronts.length]);
+}
+
+/** Where this front takes commands. */
+export function emulationAt(url) {
+  return httpUrl(url, '/emulation');
 }
 
 function httpUrl(url, path) {
@@ -188,7 +193,10 @@ export function droppable() {
   };
 }
 
-/** What stands before several fronts: one URL, and connections that go to these fronts in turn. */
+/**
+ * What stands before several fronts: one URL, and connections that go to these fronts in turn, past
+ * those that do not listen.
+ */
 export async function startBalancer(test, ...urls) {
   let targets = urls.map((url) => new URL(url));
   const { pathname } = targets[0];
@@ -204,10 +212,19 @@ export async function startBalancer(test, ...urls) {
       socket.pipe(other);
     }
   };
-  const server = createServer((inner) => {
+  const reach = (inner, attempts) => {
     targets.push(targets.shift());
-    const [next] = targets;
-    join(inner, openSocket(Number(next.port), next.hostname));
+    const outer = openSocket(Number(targets[0].port), targets[0].hostname);
+    const fail = () => (attempts > 1 ? reach(inner, attempts - 1) : inner.destroy());
+    outer.once('error', fail);
+    outer.once('connect', () => {
+      outer.off('error', fail);
+      join(inner, outer);
+    });
+  };
+  const server = createServer((inner) => {
+    inner.on('error', () => inner.destroy());
+    reach(inner, targets.length);
   });
   const cut = () => {
     for (const socket of sockets) {
