@@ -110,6 +110,13 @@ class Departures:
         awaited = sum(len(each.members) - each.answered for each in self.unsettled.values())
         return awaited + self.overdue.entries
 
+    @property
+    def first_unsettled_seconds(self) -> float | None:
+        """When the first entry was offered that is submitted and may still be answered in time."""
+        for flight in self.unsettled.values():
+            return flight.members[0].offered_seconds
+        return None
+
     def load(self) -> list[Waiting]:
         """Take what goes into the next batch."""
         members: list[Waiting] = []

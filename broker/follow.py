@@ -11,7 +11,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from enum import Enum
 from hashlib import blake2b
 from typing import NamedTuple
@@ -36,8 +36,8 @@ SILENCE_SECONDS = 5.0
 GONE_SECONDS = 2.0
 """How long it takes at most to see that a stream that was gone is there again."""
 
-STALL_SECONDS = 50.0
-"""Silence after which a reader is opened anew; an owner appends a Fence every 15 seconds."""
+STALL_SECONDS = 17.0
+"""Silence after which a reader is opened anew; an owner appends a Fence every 5 seconds."""
 
 
 class Loss(Enum):
@@ -74,7 +74,10 @@ def record_digest(body: bytes) -> str:
 
 
 async def follow(
-    stream: Stream, start: Position | Since, known: Known | None = None
+    stream: Stream,
+    start: Position | Since,
+    known: Known | None = None,
+    prompt: "Prompt | None" = None,
 ) -> AsyncGenerator[Sequence[StoredRecord], None]:
     """Give the records from `start` on, or those after `known`, several at a time, for ever.
 
@@ -88,9 +91,10 @@ async def follow(
     Cancelling: nothing is lost; what was given last is what is known.
     """
     place = _Place(start, known)
+    prompt = prompt or Prompt()
     while True:
         try:
-            async with aclosing(_read_on(stream, place)) as batches:
+            async with aclosing(_read_on(stream, place, prompt)) as batches:
                 async for records in batches:
                     yield records
         except _Behind:
@@ -104,6 +108,35 @@ async def follow(
             _log.error("a stream is gone", reason=str(problem))
             place.patience.is_over = True
             await asyncio.sleep(random.uniform(GONE_SECONDS / 2, GONE_SECONDS))
+
+
+class Prompt:
+    """Has whoever follows a stream open it anew, and go on where it is.
+
+    For who knows that there is more than was heard: a broker's node that changes its part in a
+    stream may forget whom it has to tell, and say nothing of that.
+    """
+
+    def __init__(self) -> None:
+        self._silence: asyncio.Timeout | None = None
+
+    def reopen(self) -> None:
+        """Open the stream anew, if nothing has come in this moment."""
+        if self._silence is not None:
+            self._silence.reschedule(asyncio.get_running_loop().time())
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """Wait for records within this; for too long, or until told otherwise.
+
+        Raises:
+            TimeoutError: none came.
+        """
+        async with asyncio.timeout(STALL_SECONDS) as self._silence:
+            try:
+                yield
+            finally:
+                self._silence = None
 
 
 class _Place:
@@ -136,7 +169,9 @@ class _Place:
             self._last = records[-1]
 
 
-async def _read_on(stream: Stream, place: _Place) -> AsyncGenerator[Sequence[StoredRecord], None]:
+async def _read_on(
+    stream: Stream, place: _Place, prompt: Prompt
+) -> AsyncGenerator[Sequence[StoredRecord], None]:
     known = place.known
     async with stream.read(place.start if known is None else known.position) as reader:
         batches = aiter(reader)
@@ -146,7 +181,7 @@ async def _read_on(stream: Stream, place: _Place) -> AsyncGenerator[Sequence[Sto
             place.go_past(rest)
             yield rest
         while True:
-            async with asyncio.timeout(STALL_SECONDS):
+            async with prompt.listening():
                 records = await anext(batches)
             place.go_past(records)
             yield records

@@ -117,6 +117,11 @@ class Producer:
         """For how long the first of them, if there is one, has been on its way."""
         return max((self._clock() - first for first in self._first_unsettled()), default=0.0)
 
+    def awaited_seconds(self, partition: Partition) -> float:
+        """For how long a partition's first entry that may still be answered has been on its way."""
+        first = self._partitions[partition].first_unsettled_seconds
+        return 0.0 if first is None else self._clock() - first
+
     def trips(self, recent_seconds: float) -> list[float]:
         """Seconds from offering a batch's first entry to an outcome, for the latest batches."""
         earliest = self._clock() - recent_seconds
@@ -192,9 +197,8 @@ class Producer:
 
     def _first_unsettled(self) -> Iterator[float]:
         for state in self._partitions.values():
-            for flight in state.unsettled.values():
-                yield flight.members[0].offered_seconds
-                break
+            if state.first_unsettled_seconds is not None:
+                yield state.first_unsettled_seconds
             if state.overdue.oldest_seconds is not None:
                 yield state.overdue.oldest_seconds
 

@@ -25,6 +25,7 @@ from broker.follow import (
     ContinuityLost,
     Known,
     Loss,
+    Prompt,
     follow,
     record_digest,
     verify,
@@ -103,6 +104,18 @@ class LogReader:
         self._first_seconds: int | None = None
         """Then: the log time before which channels may be unknown; None if there are none."""
         self._turn_bytes = 0
+        self._prompt = Prompt()
+        self._is_in_doubt = False
+
+    def reopen(self) -> None:
+        """Open the log anew and go on where it was read to: there should be more than was heard."""
+        self._prompt.reopen()
+
+    def doubt(self) -> None:
+        """As `reopen`, and count as caught up only when all that there is then has been read."""
+        self._is_in_doubt = True
+        self.is_caught_up.clear()
+        self.reopen()
 
     async def run(self) -> None:
         """Follow the log until cancelled.
@@ -157,6 +170,7 @@ class LogReader:
 
     async def _read(self, *, with_snapshot: bool, with_history: bool) -> None:
         self.is_caught_up.clear()
+        self._is_in_doubt = False
         snapshot = (
             await read_latest_snapshot(self._broker.tops(self.partition)) if with_snapshot else None
         )
@@ -196,7 +210,8 @@ class LogReader:
     async def _follow(self, beginning: "_Beginning", end: Position) -> None:
         deadline = self._wall_seconds() + self._catch_up_seconds
         to_merge = beginning.to_merge
-        records = follow(self._broker.log(self.partition), beginning.start, beginning.known)
+        log = self._broker.log(self.partition)
+        records = follow(log, beginning.start, beginning.known, self._prompt)
         async with aclosing(records) as batches:
             # Only a read from a moment on can begin beyond the end.
             soon = batches if to_merge is None else _beginning_soon(batches)
@@ -208,11 +223,22 @@ class LogReader:
                         self._merge(stored, to_merge)
                         to_merge = None
                     await self._leave_the_loop_to_others(stored)
+                if self._is_in_doubt:
+                    end = max(end, await self._end_of_doubt())
                 # Not before the snapshot's record was found: then there is a batch, even if empty.
-                if self.view.position >= end:
+                if self.view.position >= end and not self._is_in_doubt:
                     self._catch_up()
                 elif to_merge is not None and self._wall_seconds() > deadline:
                     raise _CatchUpTooSlow
+
+    async def _end_of_doubt(self) -> Position:
+        """Where the log ends; while that cannot be found out, the doubt goes on."""
+        try:
+            end = await self._broker.log(self.partition).end()
+        except BrokerUnavailable:
+            return -1
+        self._is_in_doubt = False
+        return end
 
     async def _leave_the_loop_to_others(self, stored: StoredRecord) -> None:
         """Now and then, after some bytes: records may hold one entry or a thousand."""

@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from broker.embedded.signal import Signal
 from broker.embedded.travel import Leg, Travel
@@ -27,6 +27,9 @@ class Closable(Protocol):
 
     def close(self) -> None:
         """End it; closing twice is harmless."""
+
+
+Opened = TypeVar("Opened")
 
 
 class Gate:
@@ -115,8 +118,12 @@ class Link:
 
     def close_all(self, kind: type[Closable]) -> None:
         """Close what was opened of one kind; the connection stays."""
-        for each in [opened for opened in self._open if isinstance(opened, kind)]:
+        for each in self.opened(kind):
             each.close()
+
+    def opened(self, kind: type[Opened]) -> list[Opened]:
+        """Give what is open of one kind."""
+        return [opened for opened in self._open if isinstance(opened, kind)]
 
     def leave(self) -> None:
         """Lose the connection for good."""

@@ -14,7 +14,7 @@ from broker.embedded.bus import SharedBus
 from broker.embedded.dead import DeadLetter, StoredDead
 from broker.embedded.link import Gate, Link, Strays
 from broker.embedded.pool import EmbeddedIntake, StoredPool, WaitingBatch
-from broker.embedded.stream import KeptRecord, StoredStream
+from broker.embedded.stream import EmbeddedReader, KeptRecord, StoredStream
 from broker.embedded.travel import Travel, one_turn
 from broker.genesis import genesis_fence, genesis_snapshot
 from broker.partition import Partition
@@ -118,6 +118,17 @@ class EmbeddedBroker:
             KeyError: no such process.
         """
         self._links[node_id].drop()
+
+    def deafen(self, node_id: str) -> None:
+        """Fault: what a process reads now tells it of nothing more, and says nothing of that.
+
+        So RabbitMQ's streams do now and then when a node's replica starts anew.
+
+        Raises:
+            KeyError: no such process.
+        """
+        for reader in self._links[node_id].opened(EmbeddedReader):
+            reader.is_deaf = True
 
     def reconnect(self, node_id: str) -> None:
         """End a `disconnect`; what the process had opened stays closed.

@@ -155,6 +155,8 @@ class EmbeddedReader:
         self._travel = travel
         self._position = position
         self._is_closed = False
+        self.is_deaf = False
+        """Whether it is told of nothing more, and not of that either."""
         self._signal = Signal()
 
     def __aiter__(self) -> AsyncIterator[Sequence[StoredRecord]]:
@@ -171,7 +173,7 @@ class EmbeddedReader:
         await self._travel(Leg.READING)
         while not self._is_closed:
             records = self._stream.records_from(self._position)
-            if records:
+            if records and not self.is_deaf:
                 self._position = records[-1].position + 1
                 return records
             await self._signal.wait()

@@ -38,6 +38,10 @@ from services.wire.errors import Refusal
 # Fronts read the same log milliseconds apart. A client that claims to have seen what nobody has
 # waits this long for its answer, and nobody else does.
 _REACH_SECONDS = 1.0
+_DEAF_SECONDS = 2.0
+"""A front that waits for so long for what becomes of its own entries, and hears nothing of the log
+meanwhile, opens it anew: either no worker is there, or we are not told."""
+
 _END_SECONDS = 2.0
 """How long the broker may take to say where a log ends, for such a client."""
 
@@ -88,6 +92,8 @@ class _FrontPartition:
             catch_up_seconds=config.channel.catch_up_seconds,
         )
         self.last_record_wall_ms = 0
+        self.heard_seconds = time.monotonic()
+        """When something was heard of the log, or it was opened anew for want of that."""
         self._awaited: list[tuple[str, int, asyncio.Future[None]]] = []
 
     @property
@@ -110,6 +116,7 @@ class _FrontPartition:
     def folded(self, stored: StoredRecord, record: Record, change: Change) -> None:
         """See `LogListener.folded`."""
         self._view.sequence += 1
+        self.heard_seconds = time.monotonic()
         if change.settled is not None:
             self._take(change.settled)
         elif change.judgement is Judgement.CUT:
@@ -375,12 +382,22 @@ class FrontView:
         )
 
     def sweep(self) -> None:
-        """Let go of what is too old, ask for the cuts that are due; to be called every second."""
+        """Let go of what is too old, do what is due about the logs; to be called every second."""
         for name, partition in self._partitions.items():
             partition.histories.expire(_now_ms(), _EXPIRE_AT_MOST)
+            self._look_for_deafness(name, partition)
             epoch = partition.reader.epoch_to_end
             if epoch is not None and partition.is_caught_up:
                 self._ask_for_cut(name, epoch)
+
+    def _look_for_deafness(self, name: Partition, partition: _FrontPartition) -> None:
+        now = time.monotonic()
+        if (
+            self.producer.awaited_seconds(name) > _DEAF_SECONDS
+            and now - partition.heard_seconds > _DEAF_SECONDS
+        ):
+            partition.heard_seconds = now
+            partition.reader.reopen()
 
     def _ask_for_cut(self, partition: Partition, epoch: str) -> None:
         """Have a worker end an epoch of which the log has lost a part; again until it has.

@@ -10,6 +10,7 @@ Rules: no record is ever appended twice; a claim that is lost is not regained, a
 import asyncio
 import secrets
 import time
+from collections.abc import Callable
 
 from broker.batch import FORMAT_VERSION
 from broker.errors import BrokerUnavailable
@@ -21,7 +22,10 @@ from services.view.partition import Change, PartitionView
 READ_BACK_SECONDS = 5.0
 """How long a record may take from its append to being read; the loop of a busy broker is 1 s."""
 
-FENCE_EVERY_SECONDS = 15.0
+UNREAD_SECONDS = 1.5
+"""After which a confirmed record that was not read makes the reader suspect, not the claim."""
+
+FENCE_EVERY_SECONDS = 5.0
 FENCE_EVERY_BYTES = 8 * 1024 * 1024
 """Of records: half a segment of the log, so that whatever retention leaves has a Fence in it. Who
 starts there knows nothing before the first one."""
@@ -36,7 +40,11 @@ class ClaimLost(Exception):
 class Claim:
     """One worker's claim on one log."""
 
-    def __init__(self, worker_id: str, partitions: int, log: Stream) -> None:
+    def __init__(
+        self, worker_id: str, partitions: int, log: Stream, reopen: Callable[[], None]
+    ) -> None:
+        """Call `reopen` when a record is in the log for sure and is not read."""
+        self._reopen = reopen
         self._worker_id = worker_id
         self._partitions = partitions
         self._log = log
@@ -44,6 +52,8 @@ class Claim:
         self._in_flight: bytes | None = None
         self._read_back: asyncio.Future[None] | None = None
         self._lost: str | None = None
+        self.is_unread = False
+        """Whether it was lost because what it appended was not read back in time."""
         self._fenced_seconds = 0.0
         self._unfenced_bytes = 0
 
@@ -108,12 +118,22 @@ class Claim:
         try:
             async with asyncio.timeout(READ_BACK_SECONDS):
                 await self._log.append(body, entries=entries)
-                await self._read_back
-        except (BrokerUnavailable, TimeoutError) as error:
+                await self._wait_until_read(self._read_back)
+        except TimeoutError as error:
+            self.is_unread = True
+            self._lose("an append was not confirmed, or not read back, in time")
+            raise ClaimLost("not read back in time") from error
+        except BrokerUnavailable as error:
             self._lose(f"an append is not known to be in the log: {error}")
             raise ClaimLost(str(error)) from error
         finally:
             self._in_flight = None
+
+    async def _wait_until_read(self, read_back: asyncio.Future[None]) -> None:
+        await asyncio.wait((read_back,), timeout=UNREAD_SECONDS)
+        if not read_back.done():
+            self._reopen()
+        await read_back
 
     def look_at(self, stored: StoredRecord, record: Record, change: Change) -> None:
         """Take note of a record that was read."""

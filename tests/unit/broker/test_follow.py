@@ -13,6 +13,7 @@ from broker.follow import (
     ContinuityLost,
     Known,
     Loss,
+    Prompt,
     follow,
     read_to_end,
     record_digest,
@@ -154,6 +155,35 @@ async def test_a_reader_that_hears_nothing_for_too_long_opens_anew(
         assert list(await anext(records)) == []
         await append(node, BODIES)
         assert await read(records, BODIES[-1]) == kept(node)[1:]
+
+
+async def test_a_reader_that_went_deaf_goes_on_where_it_was_when_it_is_told_to(
+    node: EmbeddedBroker, broker: EmbeddedAccess
+) -> None:
+    prompt = Prompt()
+    async with (
+        aclosing(follow(broker.log(MAIN), 0, prompt=prompt)) as records,
+        asyncio.timeout(WAIT_SECONDS),
+    ):
+        assert list(await anext(records)) == kept(node)
+        reading = asyncio.ensure_future(read(records, BODIES[1]))
+        await asyncio.sleep(0)
+        node.deafen("reader")
+        await append(node, BODIES[:2])
+        prompt.reopen()
+        assert await reading == kept(node)[1:]
+
+
+async def test_a_reader_that_is_not_waiting_needs_no_reopening(
+    node: EmbeddedBroker, broker: EmbeddedAccess
+) -> None:
+    prompt = Prompt()
+    prompt.reopen()
+    async with aclosing(follow(broker.log(MAIN), 0, prompt=prompt)) as records:
+        assert list(await anext(records)) == kept(node)
+        prompt.reopen()
+        await append(node, BODIES[:1])
+        assert list(await anext(records)) == kept(node)[1:]
 
 
 # ---- what cannot be read on

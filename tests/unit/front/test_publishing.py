@@ -168,3 +168,20 @@ async def test_an_outcome_for_a_client_that_has_left_goes_nowhere(stage: Stage) 
     client.session.leave()
     await stage.until(lambda: client.session.unanswered == 0)
     assert client.news() == []
+
+
+async def test_a_front_that_hears_nothing_of_its_own_publishes_opens_the_log_anew(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.front.view._DEAF_SECONDS", 0.05)
+    client = await stage.client()
+    stage.broker.deafen(NODE)
+    await client.send({"id": 2, "publish": {"channel": "a", "data": 1}})
+
+    def sweeps_and_is_answered() -> bool:
+        stage.parts.view.sweep()
+        return stage.parts.producer.unsettled_entries == 0
+
+    await stage.until(lambda: stage.parts.producer.unsettled_entries == 1)
+    await stage.until(sweeps_and_is_answered)
+    assert await client.next(1) == [{"id": 2, "publish": {}}]

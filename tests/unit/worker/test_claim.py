@@ -26,10 +26,10 @@ class Holding:
     def __init__(self, node: EmbeddedBroker, broker: EmbeddedAccess) -> None:
         self.node = node
         self.writer = LogWriter(node)
-        self.claim = Claim(HOLDER, 1, broker.log(MAIN))
         self.reader = LogReader(
             broker, MAIN, partitions=1, remember_seconds=REMEMBER_SECONDS, listener=self
         )
+        self.claim = Claim(HOLDER, 1, broker.log(MAIN), self.reader.reopen)
         self._appended = 0
         self._news = asyncio.Event()
 
@@ -146,7 +146,7 @@ async def test_a_fence_is_due_some_seconds_after_the_last(node: EmbeddedBroker) 
     async with holding(node) as held:
         assert held.claim.seconds_to_fence == 0
         await held.fence()
-        assert FENCE_EVERY_SECONDS - 5 < held.claim.seconds_to_fence <= FENCE_EVERY_SECONDS
+        assert FENCE_EVERY_SECONDS - 3 < held.claim.seconds_to_fence <= FENCE_EVERY_SECONDS
 
 
 async def test_a_fence_ends_the_epoch_that_it_is_told_to(node: EmbeddedBroker) -> None:
@@ -299,3 +299,27 @@ async def test_a_log_that_cannot_be_read_on_ends_a_claim(node: EmbeddedBroker) -
         appending = asyncio.ensure_future(held.append())
         held.claim.abandon("the log was rewritten")
         await is_lost(appending)
+
+
+async def test_a_claim_outlives_a_reader_that_went_deaf(
+    node: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.worker.claim.UNREAD_SECONDS", 0.05)
+    async with holding(node) as held:
+        await held.fence()
+        node.deafen(HOLDER)
+        await held.append()
+        assert not held.claim.is_lost
+
+
+async def test_a_claim_whose_records_are_not_read_back_is_lost_and_says_why(
+    node: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.worker.claim.READ_BACK_SECONDS", 0.05)
+    async with holding(node) as held:
+        await held.fence()
+        node.deafen(HOLDER)
+        with pytest.raises(ClaimLost):
+            await held.append()
+        assert held.claim.is_lost
+        assert held.claim.is_unread

@@ -1,6 +1,7 @@
 """Workers come and go at any moment; every entry is settled exactly once, and in order."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
@@ -537,3 +538,59 @@ async def test_a_worker_whose_log_is_read_anew_leaves_its_place_to_one_that_is_w
             await scene.settles_all()
             assert scene.node.line(MAIN)[0] == "warm"
     scene.verify()
+
+
+# ---- a reader that hears nothing
+
+
+@pytest.fixture
+def _soon_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.worker.claim.READ_BACK_SECONDS", 0.1)
+
+
+@pytest.mark.usefixtures("_soon_unread")
+async def test_a_worker_that_went_deaf_hears_again_and_goes_on(scene: Scene) -> None:
+    async with scene.worker("one"):
+        await scene.submit(batch(1, "a"))
+        await scene.settles_all_and_drains()
+        scene.node.deafen("one")
+        await scene.submit(batch(2, "a"))
+        await scene.settles_all_and_drains()
+    scene.verify()
+
+
+@pytest.mark.usefixtures("_soon_unread")
+async def test_a_worker_that_stays_deaf_lets_another_have_the_partition(scene: Scene) -> None:
+    deafening = asyncio.ensure_future(stays_deaf(scene, "deaf"))
+    async with scene.worker("deaf") as deaf:
+        await turns()
+        async with scene.worker("hearing"):
+            for number in range(1, 4):
+                await scene.submit(batch(number, "a"))
+                await scene.settles_all()
+            assert scene.node.line(MAIN)[0] == "hearing"
+            assert not deaf.reader.is_caught_up.is_set()
+        deafening.cancel()
+    scene.verify()
+
+
+async def stays_deaf(scene: Scene, name: str) -> None:
+    """Whatever a process opens anew tells it of nothing either."""
+    while True:
+        await asyncio.sleep(0)
+        with suppress(KeyError):  # not there yet
+            scene.node.deafen(name)
+
+
+@pytest.mark.usefixtures("_soon_unread")
+async def test_a_worker_that_waits_to_hear_again_leaves_at_once(scene: Scene) -> None:
+    async with scene.node.open("deaf") as broker:
+        worker = PartitionWorker(broker, MAIN, CONFIG, Deciding(CONFIG), WorkerCounters())
+        running = asyncio.ensure_future(worker.run())
+        await turns()
+        deafening = asyncio.ensure_future(stays_deaf(scene, "deaf"))
+        await scene.submit(batch(1, "a"))
+        await until(lambda: not worker.reader.is_caught_up.is_set())
+        worker.leave()
+        await ends(worker, running)
+        deafening.cancel()
