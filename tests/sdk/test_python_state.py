@@ -7,17 +7,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
-from centrifuge import StreamPosition, SubscribedContext
+from centrifuge import Client, StreamPosition, SubscribedContext
 
 from tests.sdk.python_client import (
-    ClientEvents,
     Followed,
     SubscriptionEvents,
     follow,
     next_of,
     python_client,
 )
-from tests.system.balancer import Balancer, balancing
+from tests.system.balancer import balancing
 from tests.system.token import make_token
 
 pytestmark = [
@@ -25,9 +24,6 @@ pytestmark = [
     pytest.mark.timeout(60),
     pytest.mark.parametrize("use_protobuf", [False, True], ids=["json", "protobuf"]),
 ]
-
-# Long enough to publish in before a cut client is back.
-PAUSE_SECONDS = 0.5
 
 
 @pytest.fixture(autouse=True)
@@ -43,8 +39,7 @@ async def _closed_sockets() -> AsyncIterator[None]:
 class Stateful:
     """A client whose state is its channel's position, and who publishes there."""
 
-    balancer: Balancer
-    client_events: ClientEvents
+    client: Client
     events: SubscriptionEvents
     other: Followed
     asked: list[int]
@@ -52,10 +47,10 @@ class Stateful:
 
     async def miss(self, count: int) -> SubscribedContext:
         """Be away while so many are published; then one more comes."""
-        self.balancer.cut()
-        await next_of(self.client_events.connecting)
+        await self.client.disconnect()
         for number in range(count):
             await self.other.subscription.publish(number)
+        await self.client.connect()
         context: SubscribedContext = await next_of(self.events.subscribed)
         await self.other.subscription.publish("afterwards")
         return context
@@ -77,12 +72,7 @@ async def stateful(fronts: list[str], *, use_protobuf: bool) -> AsyncIterator[St
     async with (
         balancing(*fronts) as balancer,
         python_client(fronts[1], token=token) as (publisher, _),
-        python_client(
-            balancer.url,
-            token=token,
-            shortest_pause_seconds=PAUSE_SECONDS,
-            use_protobuf=use_protobuf,
-        ) as (client, client_events),
+        python_client(balancer.url, token=token, use_protobuf=use_protobuf) as (client, _),
     ):
         other = await follow(publisher, channel)
         await other.subscription.publish("before")
@@ -96,8 +86,7 @@ async def stateful(fronts: list[str], *, use_protobuf: bool) -> AsyncIterator[St
         subscription = client.new_subscription(channel, events=events, get_state=get_state)
         await subscription.subscribe()
         await next_of(events.subscribed)
-        await next_of(client_events.connecting)
-        yield Stateful(balancer, client_events, events, other, asked)
+        yield Stateful(client, events, other, asked)
 
 
 async def test_a_client_asks_for_its_state_once_and_reads_on_from_there(
