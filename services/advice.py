@@ -17,6 +17,11 @@ HMAC_KEY_BYTES = 32
 def describe_openings(config: Config) -> list[str]:
     """A sentence for each thing these settings open to people without a token or to web pages."""
     client, options = config.client, config.without_namespace
+    one_way = [
+        f"{name}.enabled"
+        for name in ("uni_websocket", "uni_sse", "uni_http_stream")
+        if getattr(config, name).enabled
+    ]
     wide = [origin for origin in client.allowed_origins if origin.endswith(":*")]
     statements = (
         (client.insecure, "Anybody may connect and do everything", "client.insecure"),
@@ -54,6 +59,11 @@ def describe_openings(config: Config) -> list[str]:
             config.plain.enabled,
             "Clients without the client protocol may connect too",
             "plain.enabled",
+        ),
+        (
+            bool(one_way),
+            "Clients that are only told things may connect too, without the client protocol",
+            ", ".join(one_way),
         ),
         (config.page.enabled, "Anybody sees the demo page and its figures", "page.enabled"),
         (

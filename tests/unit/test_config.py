@@ -282,7 +282,15 @@ def test_development_says_what_it_opens(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(tmp_path)
     config = development_config(None, {})
     said = "\n".join(describe_openings(config))
-    for words in ("without a token", "subscribe to any", "publish", "history", "any port", "null"):
+    for words in (
+        "without a token",
+        "subscribe to any",
+        "publish",
+        "history",
+        "any port",
+        "null",
+        "uni_sse",
+    ):
         assert words in said
     assert config.without_namespace.history_size == 100
     assert config.without_namespace.force_recovery
