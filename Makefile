@@ -17,12 +17,12 @@ PIP_COMPILE := env -u PIP_FIND_LINKS $(BIN)/pip-compile --quiet --generate-hashe
 	--no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help up dev test check format bench faults long rabbitmq4 autobahn proto lock clean rabbitmq \
-	browser
+.PHONY: help up dev test check format bench faults long rabbitmq4 autobahn sdk-latest proto lock \
+	clean rabbitmq browser
 .DELETE_ON_ERROR:
 
 help: ## Say what there is
-	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):[^#]*## /  make \1\t/' | expand -t 18
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /  make \1\t/' | expand -t 18
 
 up: $(READY) ## Run a front and a worker on a real RabbitMQ, until Ctrl-C
 	@$(BIN)/python -m services.up
@@ -54,6 +54,10 @@ rabbitmq4: $(READY) ## Run the tests of the broker's promises on RabbitMQ 4 (as 
 
 autobahn: $(READY) ## Run Autobahn's fuzzing client against the WebSocket stack: CASES='6.*' (Python 2.7)
 	$(BIN)/python -m tests.autobahn
+
+sdk-latest: $(READY) rabbitmq ## Run the SDK tests with the latest SDKs, in a scratch folder
+	@$(PYTHON) -m broker.local.install npm
+	$(BIN)/python -m tests.sdk.latest
 
 bench: $(READY) rabbitmq $(BENCH_NODE_READY) ## Measure, and print the table
 	$(BIN)/python -m bench

@@ -10,18 +10,16 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 
 import pytest
 
 from tests.sdk.python_client import python_client
 from tests.sdk.python_members import agree, members_of
+from tests.sdk.scenarios import FOLDER
 from tests.sdk.test_node_sdk import SPOKEN
 from tests.system.balancer import balancing
 from tests.system.deployment import TOKEN_SECRET, Deployment
 from tests.system.tools import find_node
-
-HERE = Path(__file__).parent
 
 pytestmark = [pytest.mark.sdk, pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -68,10 +66,10 @@ class NodeRun:
 @asynccontextmanager
 async def node_run(fronts: list[str], transport: str, encoding: str) -> AsyncIterator[NodeRun]:
     process = await asyncio.create_subprocess_exec(
-        find_node(HERE),
+        find_node(FOLDER),
         "killed.mjs",
         *fresh_channels(),
-        cwd=HERE,
+        cwd=FOLDER,
         env={
             **os.environ,
             "FRONT_URLS": " ".join(fronts),

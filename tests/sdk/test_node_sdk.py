@@ -2,15 +2,14 @@
 
 import os
 import subprocess
-from pathlib import Path
 
 import pytest
 
+from tests.sdk.scenarios import FOLDER
 from tests.system.deployment import TOKEN_SECRET
 from tests.system.tools import find_node
 
-HERE = Path(__file__).parent
-SCENARIOS = sorted(path.name for path in HERE.glob("*.test.mjs"))
+SCENARIOS = sorted(path.name for path in FOLDER.glob("*.test.mjs"))
 # Says itself which of its clients speaks what.
 OF_BOTH_ENCODINGS = "encodings.test.mjs"
 SPOKEN = [
@@ -31,7 +30,7 @@ pytestmark = [pytest.mark.sdk, pytest.mark.timeout(90)]
 
 @pytest.fixture
 def node() -> str:
-    return find_node(HERE)
+    return find_node(FOLDER)
 
 
 @pytest.mark.parametrize(("scenarios", "transport", "encoding"), RUNS)
@@ -40,7 +39,7 @@ def test_the_javascript_sdk_finds_what_it_expects(
 ) -> None:
     done = subprocess.run(
         [node, "--test", "--test-reporter=spec", scenarios],
-        cwd=HERE,
+        cwd=FOLDER,
         env={
             **os.environ,
             "FRONT_URLS": " ".join(fronts),

@@ -52,12 +52,12 @@ VECTORS = (
         {"id": 1, "connect": {}},
         close=3501,
     ),
-    ask("text that is not UTF-8 ends the session", b'{"id":2,"rpc":{"data":"\xff"}}', close=3501),
-    ask("a half character ends the session", b'{"id":2,"rpc":{"data":"\xe4\xbd"}}', close=3501),
+    ask("text that is not UTF-8 ends the session", b'{"id":2,"rpc":{"data":"\xff"}}', close=1007),
+    ask("a half character ends the session", b'{"id":2,"rpc":{"data":"\xe4\xbd"}}', close=1007),
     ask(
         "an encoded surrogate ends the session",
         b'{"id":2,"rpc":{"data":"\xed\xa0\x80"}}',
-        close=3501,
+        close=1007,
     ),
     ask(
         "2,048 pongs are the most in one frame",
