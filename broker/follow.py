@@ -122,7 +122,7 @@ class Prompt:
 
     def reopen(self) -> None:
         """Open the stream anew, if nothing has come in this moment."""
-        if self._silence is not None:
+        if self._silence is not None and not self._silence.expired():
             self._silence.reschedule(asyncio.get_running_loop().time())
 
     @asynccontextmanager

@@ -246,6 +246,6 @@ MUTANTS: dict[str, Mutant] = {
     "settled numbers as a bare maximum": Mutant(_bare_maximum, UNORDERED, range(2, 12)),
     "a lost claim goes on": Mutant(_lost_claim_goes_on, ORDERED, range(8, 18)),
     "epoch not compared": Mutant(_epoch_not_compared, LOST, range(5, 15)),
-    "no cut asked for": Mutant(_no_cut_asked_for, LOST, range(2, 12)),
+    "no cut asked for": Mutant(_no_cut_asked_for, LOST, range(77, 87)),
     "loss unsaid": Mutant(_loss_unsaid, LOST, range(5, 15)),
 }

@@ -7,6 +7,7 @@ itself after a while; several may be at work at once.
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -70,6 +71,7 @@ class Nemesis:
             self.deliver_strays,
             self.deliver_strays,
             self.slow_down,
+            self.deafen,
         ]
         if self._world.traits.is_log_lost:
             faults += [self.lose_tail, self.recreate_log]
@@ -170,6 +172,13 @@ class Nemesis:
         if victim := self._a_worker():
             await self._wait_for_moment(victim)
             victim.lose_intakes()
+
+    async def deafen(self) -> None:
+        """A process hears nothing more of what it reads, and is not told so."""
+        if victim := self._anybody():
+            await self._wait_for_moment(victim)
+            with suppress(KeyError):  # it has died meanwhile
+                self._world.node.deafen(victim.name)
 
     async def make_zombie(self) -> None:
         """A worker freezes in the middle of an append, another takes over, and it wakes up."""
