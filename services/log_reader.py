@@ -48,6 +48,9 @@ _RECORD_BYTES = 4 * 1024
 
 _EMPTY_PAUSE_SECONDS = 5.0
 
+_DOUBT_SECONDS = 30.0
+"""How long a record that must be there is waited for: a replica that starts anew catches up."""
+
 _FIRST_RECORDS_SECONDS = 5.0
 """How long a read from a moment on may stay silent: clocks that disagree put it past the end."""
 
@@ -105,15 +108,20 @@ class LogReader:
         """Then: the log time before which channels may be unknown; None if there are none."""
         self._turn_bytes = 0
         self._prompt = Prompt()
-        self._is_in_doubt = False
+        self._unread: bytes | None = None
+        self._doubt_until_seconds = 0.0
 
     def reopen(self) -> None:
         """Open the log anew and go on where it was read to: there should be more than was heard."""
         self._prompt.reopen()
 
-    def doubt(self) -> None:
-        """As `reopen`, and count as caught up only when all that there is then has been read."""
-        self._is_in_doubt = True
+    def doubt(self, unread: bytes) -> None:
+        """As `reopen`, and count as caught up only when a record that must be there was read.
+
+        Not for ever, for the log may lose it yet: then what there is has to do.
+        """
+        self._unread = unread
+        self._doubt_until_seconds = time.monotonic() + _DOUBT_SECONDS
         self.is_caught_up.clear()
         self.reopen()
 
@@ -170,7 +178,7 @@ class LogReader:
 
     async def _read(self, *, with_snapshot: bool, with_history: bool) -> None:
         self.is_caught_up.clear()
-        self._is_in_doubt = False
+        self._unread = None
         snapshot = (
             await read_latest_snapshot(self._broker.tops(self.partition)) if with_snapshot else None
         )
@@ -223,10 +231,10 @@ class LogReader:
                         self._merge(stored, to_merge)
                         to_merge = None
                     await self._leave_the_loop_to_others(stored)
-                if self._is_in_doubt:
+                if self._unread is not None and time.monotonic() >= self._doubt_until_seconds:
                     end = max(end, await self._end_of_doubt())
                 # Not before the snapshot's record was found: then there is a batch, even if empty.
-                if self.view.position >= end and not self._is_in_doubt:
+                if self.view.position >= end and self._unread is None:
                     self._catch_up()
                 elif to_merge is not None and self._wall_seconds() > deadline:
                     raise _CatchUpTooSlow
@@ -237,7 +245,7 @@ class LogReader:
             end = await self._broker.log(self.partition).end()
         except BrokerUnavailable:
             return -1
-        self._is_in_doubt = False
+        self._unread = None
         return end
 
     async def _leave_the_loop_to_others(self, stored: StoredRecord) -> None:
@@ -294,6 +302,8 @@ class LogReader:
         if change.judgement is Judgement.MISSED and not self._reads_all:
             raise ContinuityLost(Loss.OVERTAKEN, self.view.ledger.head)
         self._notice_new_epoch()
+        if stored.body == self._unread:
+            self._unread = None
         self._listener.folded(stored, record, change)
 
     def _note_beginning(self, fence: Fence, change: Change) -> None:

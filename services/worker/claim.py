@@ -19,11 +19,12 @@ from broker.record import Fence, Record, encode_fence
 from services.view.ledger import Judgement
 from services.view.partition import Change, PartitionView
 
-READ_BACK_SECONDS = 5.0
-"""How long a record may take from its append to being read; the loop of a busy broker is 1 s."""
+CONFIRM_SECONDS = 5.0
+"""How long the broker may take to confirm a record; the loop of a busy one is 1 s."""
 
 UNREAD_SECONDS = 1.5
-"""After which a confirmed record that was not read makes the reader suspect, not the claim."""
+"""After which a confirmed record that was not read makes the reader suspect, which opens the log
+anew; and ends the claim, if that does not help for as long again."""
 
 FENCE_EVERY_SECONDS = 5.0
 FENCE_EVERY_BYTES = 8 * 1024 * 1024
@@ -52,8 +53,8 @@ class Claim:
         self._in_flight: bytes | None = None
         self._read_back: asyncio.Future[None] | None = None
         self._lost: str | None = None
-        self.is_unread = False
-        """Whether it was lost because what it appended was not read back in time."""
+        self.unread: bytes | None = None
+        """What is certainly in the log and was not read back in time, if that ended the claim."""
         self._fenced_seconds = 0.0
         self._unfenced_bytes = 0
 
@@ -116,23 +117,24 @@ class Claim:
         self._in_flight = body
         self._read_back = asyncio.get_running_loop().create_future()
         try:
-            async with asyncio.timeout(READ_BACK_SECONDS):
+            async with asyncio.timeout(CONFIRM_SECONDS):
                 await self._log.append(body, entries=entries)
-                await self._wait_until_read(self._read_back)
-        except TimeoutError as error:
-            self.is_unread = True
-            self._lose("an append was not confirmed, or not read back, in time")
-            raise ClaimLost("not read back in time") from error
-        except BrokerUnavailable as error:
-            self._lose(f"an append is not known to be in the log: {error}")
-            raise ClaimLost(str(error)) from error
+            await self._wait_until_read(body, self._read_back)
+        except (BrokerUnavailable, TimeoutError) as error:
+            why = str(error) or "no confirm came in time"
+            self._lose(f"an append is not known to be in the log: {why}")
+            raise ClaimLost(why) from error
         finally:
             self._in_flight = None
 
-    async def _wait_until_read(self, read_back: asyncio.Future[None]) -> None:
+    async def _wait_until_read(self, body: bytes, read_back: asyncio.Future[None]) -> None:
         await asyncio.wait((read_back,), timeout=UNREAD_SECONDS)
         if not read_back.done():
             self._reopen()
+            await asyncio.wait((read_back,), timeout=UNREAD_SECONDS)
+        if not read_back.done():
+            self.unread = body
+            self._lose("a record was not read back in time")
         await read_back
 
     def look_at(self, stored: StoredRecord, record: Record, change: Change) -> None:

@@ -18,7 +18,6 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 
 import structlog
 
@@ -47,9 +46,6 @@ _log = structlog.get_logger(__name__)
 PREFETCH = 64
 if PREFETCH >= NUMBERS_KEPT:
     raise AssertionError("a batch that can be delivered again must have its number kept")
-
-_LONGEST_PAUSE_SECONDS = 30.0
-"""Of a worker that cannot hear the log, while others stand in line for its partition."""
 
 RECORD_ENTRIES_AT_MOST = 1_000
 RECORD_BYTES_AT_MOST = 512 * 1024
@@ -86,9 +82,8 @@ class PartitionWorker:
         self._arrived: deque[Delivery] = deque()
         self._news = asyncio.Event()
         self._redelivered = 0
-        self._leaving = asyncio.Event()
+        self._is_leaving = False
         self._is_stepping_behind = False
-        self._unread_claims = 0
         self.reader = LogReader(
             broker,
             partition,
@@ -141,7 +136,7 @@ class PartitionWorker:
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(self.reader.run())
             writing = tasks.create_task(self._snapshots.run())
-            while not self._leaving.is_set():
+            while not self._is_leaving:
                 await self.reader.is_caught_up.wait()
                 self._is_stepping_behind = False
                 is_well = True
@@ -153,29 +148,19 @@ class PartitionWorker:
                     _log.info("partition left", partition=self._partition.name, reason=reasons)
                     self._counters.losses.value += 1
                     is_well = False
-                if self._claim is not None and self._claim.is_unread:
-                    # Not before we hear again: the others do.
-                    self._unread_claims += 1
-                    self.reader.doubt()
+                if self._claim is not None and self._claim.unread is not None:
+                    # We stand in line again when we hear again; the others do.
+                    self.reader.doubt(self._claim.unread)
                 self._claim = None
                 _raise_if_cancelled()
-                if not is_well:
-                    await self._pause()
+                if not (is_well or self._is_leaving):
+                    await asyncio.sleep(random.uniform(0.02, 0.2))
             following.cancel()
             writing.cancel()
 
-    async def _pause(self) -> None:
-        """Let others have the partition; for longer each time that the log was not heard."""
-        pause_seconds = random.uniform(0.02, 0.2)
-        if self._unread_claims > 1:
-            pause_seconds = min(_LONGEST_PAUSE_SECONDS, 2.0**self._unread_claims)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(pause_seconds):
-                await self._leaving.wait()
-
     def leave(self) -> None:
         """Finish the record in flight, then leave the partition for good."""
-        self._leaving.set()
+        self._is_leaving = True
         self._news.set()
         self.reader.is_caught_up.set()
 
@@ -186,7 +171,7 @@ class PartitionWorker:
 
     @property
     def _is_to_go(self) -> bool:
-        return self._leaving.is_set() or self._is_stepping_behind
+        return self._is_leaving or self._is_stepping_behind
 
     async def _take_part(self, intake: Intake) -> None:
         """Take deliveries for as long as the claim lasts."""
@@ -202,7 +187,6 @@ class PartitionWorker:
                     self.reader.reopen,
                 )
                 await claim.fence(self.reader.view, epoch_to_end=self.reader.epoch_to_end)
-                self._unread_claims = 0
                 self._counters.claims.value += 1
                 _log.info("partition claimed", partition=self._partition.name)
                 settling = Settling(intake, self._broker.dead, self._counters, self._partition.name)

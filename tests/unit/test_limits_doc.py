@@ -73,7 +73,10 @@ CONSTANTS = {
         "services.worker.partition.RECORD_ENTRIES_AT_MOST",
         "services.worker.partition.RECORD_BYTES_AT_MOST",
     ),
-    "a record's way back": ("services.worker.claim.READ_BACK_SECONDS",),
+    "a record's confirm, and its way back then": (
+        "services.worker.claim.CONFIRM_SECONDS",
+        "services.worker.claim.UNREAD_SECONDS",
+    ),
     "settled numbers a producer": ("services.view.settled.NUMBERS_KEPT",),
     "producers": ("services.view.settled.PRODUCERS_KEPT",),
     "a partition's snapshots": ("broker.rabbitmq.topology._TOPS_BYTES_AT_MOST",),

@@ -545,7 +545,7 @@ async def test_a_worker_whose_log_is_read_anew_leaves_its_place_to_one_that_is_w
 
 @pytest.fixture
 def _soon_unread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.worker.claim.READ_BACK_SECONDS", 0.1)
+    monkeypatch.setattr("services.worker.claim.UNREAD_SECONDS", 0.4)
 
 
 @pytest.mark.usefixtures("_soon_unread")
