@@ -55,10 +55,12 @@ class Shares:
     async def become_even(self, *workers: ServerProcess, within_seconds: float) -> None:
         """Wait until these processes have all partitions, none of them two more than another.
 
-        The node itself is asked first, for the management API tells what it sampled up to five
-        seconds ago; then that one has to tell the same.
+        The node itself is asked: the management API tells what it sampled up to five seconds ago.
         """
         await self._become_even(workers, self._read_from_node, within_seconds)
+
+    async def are_shown_even(self, *workers: ServerProcess) -> None:
+        """Wait until the management API tells so too."""
         await self._become_even(workers, self._read_from_management, SAMPLED_SECONDS)
 
     async def _become_even(
@@ -184,10 +186,12 @@ async def test_three_workers_share_eight_partitions_evenly_after_any_change(
         first.start()
         # A start is a change once the process has connected; that alone takes it a second or two.
         await shares.become_even(first, second, third, within_seconds=2 * CHANGE_SECONDS)
+        await shares.are_shown_even(first, second, third)
         await asyncio.to_thread(second.terminate)
         await shares.become_even(first, third, within_seconds=CHANGE_SECONDS)
         await asyncio.to_thread(third.terminate)
         await shares.become_even(first, within_seconds=CHANGE_SECONDS)
+        await shares.are_shown_even(first)
 
 
 async def test_a_killed_workers_partitions_are_served_again_within_a_second(
