@@ -1,4 +1,8 @@
-"""The front under test, and the bystander whom no case may disturb."""
+"""The front under test, and the bystander whom no case may disturb.
+
+Rules: what is here ends with this folder's tests. The bystander lives in a thread, and others
+change what time it is.
+"""
 
 import secrets
 import socket
@@ -81,19 +85,19 @@ def _wait_until_ready(server: Server) -> None:
             time.sleep(0.05)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The front that all cases share."""
     yield from serving(tmp_path_factory.mktemp("conformance"), {})
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def second_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A front whose channels nobody has used yet, for the cases once more."""
     yield from serving(tmp_path_factory.mktemp("second"), {})
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def hasty_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A front that waits for nobody long."""
     settings = {
@@ -104,7 +108,7 @@ def hasty_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     yield from serving(tmp_path_factory.mktemp("hasty"), settings)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def bystander(server: Server) -> Iterator[Bystander]:
     """A client connected throughout."""
     bystander = Bystander(server.port)
