@@ -42,7 +42,9 @@ async def publisher(server: str) -> AsyncIterator[ClientConnection]:
 async def ask(client: ClientConnection, command: dict[str, Any]) -> Any:
     await client.send(json.dumps({"id": 1, **command}))
     async with asyncio.timeout(PATIENCE_SECONDS):
-        return json.loads(await client.recv())
+        while not (reply := json.loads(await client.recv())):
+            await client.send("{}")  # it was a ping
+        return reply
 
 
 async def publish(client: ClientConnection, data: str) -> None:
@@ -132,12 +134,15 @@ async def test_its_script_comes_back_without_a_gap(server: str, tmp_path: Path) 
             if number % 4 == 2:
                 balancer.cut()
             await publish(client, word)
-            if number % 4 == 3:
+            # Not after the last: the browser may be gone then.
+            if number % 4 == 3 and word is not words[-1]:
                 await _until_listening(client, before + 1)
         logged = await browsing
-    # Beside what the script logs, the browser complains of the connections that were cut.
+    # Beside what the script logs, the browser complains of the connections that were cut, and so does
+    # the demo page, in which the script runs, of its own.
     complaints = [line for line in logged if line.startswith("complaint: ")]
-    assert all("net::ERR_" in line for line in complaints), complaints
+    expected = ("net::ERR_", "Refused: connection closed")
+    assert all(any(words in line for words in expected) for line in complaints), complaints
     assert [line for line in logged if line and line not in complaints] == words
 
 
