@@ -138,8 +138,8 @@ async def test_its_script_comes_back_without_a_gap(server: str, tmp_path: Path) 
             if number % 4 == 3 and word is not words[-1]:
                 await _until_listening(client, before + 1)
         logged = await browsing
-    # Beside what the script logs, the browser complains of the connections that were cut, and so does
-    # the demo page, in which the script runs, of its own.
+    # Beside what the script logs, the browser complains of the connections that were cut, and so
+    # does the demo page, in which the script runs, of its own.
     complaints = [line for line in logged if line.startswith("complaint: ")]
     expected = ("net::ERR_", "Refused: connection closed")
     assert all(any(words in line for words in expected) for line in complaints), complaints
