@@ -10,7 +10,7 @@ Rules: no record is ever appended twice; a claim that is lost is not regained, a
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from typing import Protocol
 
 from broker.batch import FORMAT_VERSION
 from broker.errors import BrokerUnavailable
@@ -38,14 +38,22 @@ class ClaimLost(Exception):
     """Somebody else may append now, or what happened to an append cannot be known."""
 
 
+class Hearing(Protocol):
+    """How the log is heard, as far as a claim knows it; see `LogReader`."""
+
+    def reopen(self) -> None:
+        """Open the log anew: there should be more than was heard."""
+
+    def doubt(self, unread: bytes) -> None:
+        """Count as caught up only when this record, which must be there, was read."""
+
+
 class Claim:
     """One worker's claim on one log."""
 
-    def __init__(
-        self, worker_id: str, partitions: int, log: Stream, reopen: Callable[[], None]
-    ) -> None:
-        """Call `reopen` when a record is in the log for sure and is not read."""
-        self._reopen = reopen
+    def __init__(self, worker_id: str, partitions: int, log: Stream, hearing: Hearing) -> None:
+        """Tell `hearing` when a record is in the log for sure and is not read."""
+        self._hearing = hearing
         self._worker_id = worker_id
         self._partitions = partitions
         self._log = log
@@ -53,8 +61,6 @@ class Claim:
         self._in_flight: bytes | None = None
         self._read_back: asyncio.Future[None] | None = None
         self._lost: str | None = None
-        self.unread: bytes | None = None
-        """What is certainly in the log and was not read back in time, if that ended the claim."""
         self._fenced_seconds = 0.0
         self._unfenced_bytes = 0
 
@@ -130,10 +136,11 @@ class Claim:
     async def _wait_until_read(self, body: bytes, read_back: asyncio.Future[None]) -> None:
         await asyncio.wait((read_back,), timeout=UNREAD_SECONDS)
         if not read_back.done():
-            self._reopen()
+            self._hearing.reopen()
             await asyncio.wait((read_back,), timeout=UNREAD_SECONDS)
         if not read_back.done():
-            self.unread = body
+            # At once: a moment later it may have been read, and would be waited for in vain.
+            self._hearing.doubt(body)
             self._lose("a record was not read back in time")
         await read_back
 

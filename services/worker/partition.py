@@ -148,9 +148,6 @@ class PartitionWorker:
                     _log.info("partition left", partition=self._partition.name, reason=reasons)
                     self._counters.losses.value += 1
                     is_well = False
-                if self._claim is not None and self._claim.unread is not None:
-                    # We stand in line again when we hear again; the others do.
-                    self.reader.doubt(self._claim.unread)
                 self._claim = None
                 _raise_if_cancelled()
                 if not (is_well or self._is_leaving):
@@ -184,7 +181,7 @@ class PartitionWorker:
                     self._broker.node_id,
                     self._partitions,
                     self._broker.log(self._partition),
-                    self.reader.reopen,
+                    self.reader,
                 )
                 await claim.fence(self.reader.view, epoch_to_end=self.reader.epoch_to_end)
                 self._counters.claims.value += 1
