@@ -4,7 +4,8 @@ An index line in JSON, then each payload raw on a line of its own. The index hol
 payload's length, so that a reader cuts payloads out without looking at them: one that does not
 parse spoils no neighbour, and none is ever re-encoded on its way.
 
-    ["batch",1,"<producer>",<number>,[[<kind>,"<channel>",<sender or null>,<payload bytes>], …]]
+    ["batch",1,"<producer>",<number>,
+     [[<kind>,"<name>",<sender or null>,<payload bytes>,"<key>"], …]]
     <payload>
     <payload>
 
@@ -35,7 +36,15 @@ class EntryKind(IntEnum):
     CUT = 1
     """The log is not the one it was (its tail is lost, or it was made anew): give it a new epoch.
 
-    The channel is empty and the payload is the epoch that is to end."""
+    The name is empty and the payload is the epoch that is to end."""
+    CALL = 2
+    """A client calls a method of the team's, and waits for what it gives back."""
+    SEND = 3
+    """A client sends something to the team's handlers, and waits for nothing."""
+    LEFT = 4
+    """A client that was connected is gone; the payload says why."""
+    ORDER = 5
+    """Fronts are to do something with their clients: see the payload."""
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -43,9 +52,12 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
     kind: EntryKind
     channel: str
+    """A call's method; empty for what belongs to neither."""
     sender: msgspec.Raw
     """The sender as subscribers see it: an encoded ClientInfo object, or `null`."""
     payload: bytes
+    key: str = ""
+    """What is published with a key that was published not long ago is not published again."""
 
 
 class _IndexEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -53,6 +65,7 @@ class _IndexEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     channel: str
     sender: msgspec.Raw
     payload_bytes: int
+    key: str = ""
 
 
 class _Index(msgspec.Struct, frozen=True, array_like=True, tag="batch", gc=False):
@@ -80,7 +93,7 @@ def encode_batch(producer: str, number: int, entries: Sequence[Entry]) -> bytes:
         FORMAT_VERSION,
         producer,
         number,
-        [_IndexEntry(e.kind, e.channel, e.sender, len(e.payload)) for e in entries],
+        [_IndexEntry(e.kind, e.channel, e.sender, len(e.payload), e.key) for e in entries],
     )
     lines = [_encoder.encode(index)]
     lines += [entry.payload for entry in entries]
@@ -98,7 +111,7 @@ def decode_batch(body: bytes) -> Batch:
         raise UndecodableBody(f"a batch of format version {index.version}, not readable here")
     try:
         entries = [
-            Entry(EntryKind(entry.kind), entry.channel, entry.sender, payload)
+            Entry(EntryKind(entry.kind), entry.channel, entry.sender, payload, entry.key)
             for entry, payload in zip(
                 index.entries,
                 cut_payloads(body, first_payload, [e.payload_bytes for e in index.entries]),

@@ -1,12 +1,17 @@
 """Records: what a partition's log is made of, as bytes.
 
 A *Fence* says who may append from here on; a *Settled* says what became of entries. As a batch,
-a record is an index line in JSON and then the payloads of what was published, each raw on a line:
+a record is an index line in JSON and then the payloads of what was published, and those of the
+sequels, each raw on a line:
 
-    ["fence",1,"<writer>","<nonce>","<epoch>",<partitions>,<wall time>,<cut>,<after>]
-    ["settled",1,<after>,<wall time>,[["<producer>",<number>,<size>,<first>,[<outcome>, …]], …]]
+    ["fence",1,"<writer>","<nonce>","<epoch>",<partitions>,<wall time>,<cut>,<after>,<followed>]
+    ["settled",1,<after>,<wall time>,[["<producer>",<number>,<size>,<first>,[<outcome>, …]], …],
+     [<sequel>, …],<followed>]
 
-An outcome is an array whose first element says its kind: 0 published, 1 done, 2 refused.
+An outcome is an array whose first element says its kind: 0 published, 1 done, 2 refused,
+3 replied, 4 ordered. A *sequel* is what has to be done elsewhere because the record counts: 0 an
+entry for a pool, 1 a dead letter. It is done after the record was read back, by whoever owns the
+partition then, until a later record says that all up to some position have been `followed`.
 
 Rules: the second field is the format's version; a process reads its own version and the one
 before it. New fields go to the end and have a default.
@@ -39,6 +44,8 @@ class Fence(msgspec.Struct, frozen=True, array_like=True, tag="fence", gc=False)
     after: int = -1
     """What its writer knew as the last record that counted; -1 for nothing. It counts all the same,
     but a reader that has not got so far has missed something."""
+    followed: int = -1
+    """The sequels of the records up to this position are done."""
 
 
 class Published(msgspec.Struct, frozen=True, array_like=True, tag=0, gc=False):
@@ -51,6 +58,8 @@ class Published(msgspec.Struct, frozen=True, array_like=True, tag=0, gc=False):
     """The publication's number in its channel, from 1; 0 in a channel without history."""
     payload_bytes: int
     sender: msgspec.Raw = NO_SENDER
+    key: str = ""
+    """The entry's: until it is forgotten, nothing is published with it again."""
 
 
 class Done(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
@@ -64,7 +73,44 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
     message: str
 
 
-Outcome = Published | Done | Refused
+class Replied(msgspec.Struct, frozen=True, array_like=True, tag=3, gc=False):
+    """An entry was a call, and this is what it gave back, for the caller alone."""
+
+    data: bytes
+    """In the index, as base64: it may be no JSON, and is small as a rule."""
+
+
+class Ordered(msgspec.Struct, frozen=True, array_like=True, tag=4, gc=False):
+    """An entry was an order, which every front carries out: its payload."""
+
+    order: bytes
+
+
+Outcome = Published | Done | Refused | Replied | Ordered
+
+
+class NextEntry(msgspec.Struct, frozen=True, array_like=True, tag=0, gc=False):
+    """A sequel: an entry to be put into the pool of its own partition."""
+
+    kind: int
+    channel: str
+    sender: msgspec.Raw
+    payload_bytes: int
+    lane: str
+    partition: int
+
+
+class Letter(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
+    """A sequel: a dead letter; its payload is a batch of the one entry."""
+
+    reason: str
+    explanation: str
+    channel: str
+    attempts: int
+    payload_bytes: int
+
+
+Sequel = NextEntry | Letter
 
 
 class Outcomes(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -83,6 +129,8 @@ class _SettledIndex(msgspec.Struct, frozen=True, array_like=True, tag="settled",
     after: int
     wall_ms: int
     batches: list[Outcomes]
+    sequels: list[Sequel] = []
+    followed: int = -1
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -93,6 +141,10 @@ class Settled(msgspec.Struct, frozen=True):
     batches: list[Outcomes]
     payloads: list[bytes]
     """The payload of each `Published`, in the order in which they stand in `batches`."""
+    sequels: list[Sequel] = []
+    sequel_payloads: list[bytes] = []
+    followed: int = -1
+    """The sequels of the records up to this position are done."""
 
 
 Record = Fence | Settled
@@ -107,11 +159,17 @@ def encode_fence(fence: Fence) -> bytes:
 
 
 def encode_settled(
-    after: int, wall_ms: int, batches: Sequence[Outcomes], payloads: Sequence[bytes]
+    after: int,
+    wall_ms: int,
+    batches: Sequence[Outcomes],
+    payloads: Sequence[bytes],
+    sequels: Sequence[Sequel] = (),
+    sequel_payloads: Sequence[bytes] = (),
+    followed: int = -1,
 ) -> bytes:
     """Write a Settled as a stream message's body."""
-    index = _SettledIndex(FORMAT_VERSION, after, wall_ms, list(batches))
-    return b"\n".join([_encoder.encode(index), *payloads])
+    index = _SettledIndex(FORMAT_VERSION, after, wall_ms, list(batches), list(sequels), followed)
+    return b"\n".join([_encoder.encode(index), *payloads, *sequel_payloads])
 
 
 def decode_record(body: bytes) -> Record:
@@ -133,8 +191,18 @@ def decode_record(body: bytes) -> Record:
         for outcome in batch.outcomes
         if type(outcome) is Published
     ]
+    of_outcomes = len(lengths)
+    lengths += [sequel.payload_bytes for sequel in index.sequels]
     payloads = list(cut_payloads(body, first_payload, lengths))
-    return Settled(index.after, index.wall_ms, index.batches, payloads)
+    return Settled(
+        index.after,
+        index.wall_ms,
+        index.batches,
+        payloads[:of_outcomes],
+        index.sequels,
+        payloads[of_outcomes:],
+        index.followed,
+    )
 
 
 def channel_epoch(log_epoch: str, period: int) -> str:

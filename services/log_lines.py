@@ -15,7 +15,20 @@ import orjson
 from broker.errors import UndecodableBody
 from broker.interface import Position
 from broker.partition import Partition
-from broker.record import Done, Fence, Outcome, Published, Record, Refused, Settled
+from broker.record import (
+    Done,
+    Fence,
+    Letter,
+    NextEntry,
+    Ordered,
+    Outcome,
+    Published,
+    Record,
+    Refused,
+    Replied,
+    Sequel,
+    Settled,
+)
 from services.view.ledger import Judgement
 
 _NOT_COUNTED = {Judgement.IGNORED: "ignored", Judgement.MISSED: "does not follow what was read"}
@@ -63,6 +76,7 @@ def to_lines(read: ReadRecord, *, with_payloads: bool) -> list[str]:
             lines.append(f"    {_outcome_line(settling)}")
             if with_payloads and settling.payload is not None:
                 lines.append(f"        {_escaped(settling.payload.decode('utf-8', 'replace'))}")
+        lines += [f"    {_sequel_line(sequel)}" for sequel in read.record.sequels]
     return lines
 
 
@@ -76,6 +90,8 @@ def to_json(read: ReadRecord, *, with_payloads: bool) -> str:
             row |= {"wall_seconds": fence.wall_seconds, "cut": fence.cut}
         case Settled() as settled:
             row |= {"kind": "settled", "after": settled.after, "wall_ms": settled.wall_ms}
+            row |= {"followed": settled.followed}
+            row["sequels"] = [_sequel_line(sequel) for sequel in settled.sequels]
             row["outcomes"] = [
                 _outcome_row(settling, with_payload=with_payloads)
                 for settling in _settlings(settled)
@@ -107,6 +123,10 @@ def _outcome_line(settling: _Settling) -> str:
             parts.append("done")
         case Refused(code, message):
             parts.append(f"refused {code} {_escaped(message)}")
+        case Replied(data):
+            parts.append(f"replied {len(data)} bytes")
+        case Ordered(order):
+            parts.append(f"ordered {len(order)} bytes")
     return "  ".join(parts)
 
 
@@ -124,7 +144,22 @@ def _outcome_row(settling: _Settling, *, with_payload: bool) -> dict[str, Any]:
             row["outcome"] = "done"
         case Refused(code, message):
             row |= {"outcome": "refused", "code": code, "message": message}
+        case Replied(content) | Ordered(content):
+            name = "replied" if isinstance(settling.outcome, Replied) else "ordered"
+            row |= {"outcome": name, "payload_bytes": len(content)}
+            if with_payload:
+                row["payload"] = content.decode("utf-8", "replace")
     return row
+
+
+def _sequel_line(sequel: Sequel) -> str:
+    match sequel:
+        case NextEntry(_, channel, _, payload_bytes, lane, number):
+            to = Partition(lane, number).name
+            return f"then  an entry for {to}  {_escaped(channel)}  {payload_bytes} bytes"
+        case Letter(reason, explanation, channel, attempts):
+            why = f"{_escaped(reason)}: {_escaped(explanation)}"
+            return f"then  a dead letter  {_escaped(channel)}  {why}  attempts {attempts}"
 
 
 def _moment(unix_seconds: float) -> str:

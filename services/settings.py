@@ -114,6 +114,37 @@ class WorkerConfig(_Section):
     internal_port: int = Field(0, ge=0, le=65535, description="TCP port for metrics; 0: none")
 
 
+class AppConfig(_Section):
+    """`[app]`: the team's own handlers, in processes of their own that a worker starts."""
+
+    path: str = Field(
+        "",
+        pattern=r"^([A-Za-z_][\w.]*:[A-Za-z_][\w.]*)?$",
+        description='the App, as "package.module:name"; empty: there are no handlers',
+    )
+    processes: int = Field(1, ge=1, le=64, description="app processes of each worker")
+    start_timeout: Seconds = Field(
+        30.0, ge=1, le=600, description="seconds an app process may take to start"
+    )
+    timeout: Seconds = Field(
+        10.0, ge=0.1, le=15, description="seconds a handler may take; beyond it has failed"
+    )
+    memory_limit: Bytes = Field(
+        1024 * MIB, ge=64 * MIB, description="bytes of an app process; beyond it is replaced"
+    )
+    lane: str = Field("main", description="the lane of calls, sends and orders")
+    connect_handler: bool = Field(
+        False, description="nobody is let in before the app's connect handler has said so"
+    )
+    disconnect_handler: bool = Field(False, description="tell the app of each client that is gone")
+    hook_timeout: Seconds = Field(
+        3.0, ge=0.1, le=30, description="seconds for the answer to a connect or a subscribe"
+    )
+    hook_unanswered: Literal["deny", "allow"] = Field(
+        "deny", description="what holds if none came: error 100, or as if there were no handler"
+    )
+
+
 class PageConfig(_Section):
     """`[page]`: the demo page, for looking at a development setup."""
 
@@ -344,6 +375,9 @@ class ChannelOptions(_Section):
         False, description="lets the two above hold without a user"
     )
     allow_user_limited_channels: bool = Field(False, description="names such as thread#42,43")
+    subscribe_handler: bool = Field(
+        False, description="nobody subscribes before the app's subscribe handler has said so"
+    )
     channel_regex: str = Field(
         "", max_length=500, description="the part after the namespace must match it wholly"
     )
@@ -456,6 +490,7 @@ class Config(_Section):
     rabbitmq: RabbitConfig = RabbitConfig()
     front: FrontConfig = FrontConfig()
     worker: WorkerConfig = WorkerConfig()
+    app: AppConfig = AppConfig()
     page: PageConfig = PageConfig()
     plain: PlainConfig = PlainConfig()
     uni_websocket: OneWayConfig = OneWayConfig()
@@ -486,6 +521,12 @@ class Config(_Section):
         if problems:
             raise ValidationError.from_exception_data("namespace", problems)
         return namespaces
+
+    @model_validator(mode="after")
+    def _has_lane_of_calls(self) -> Config:
+        if self.app.lane not in self.lanes:
+            raise ValueError(f'app.lane: there is no lane "{self.app.lane}"')
+        return self
 
     @model_validator(mode="after")
     def _has_namespace_of_personal_channels(self) -> Config:

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from msgspec import Raw, json
 
 from broker.batch import Entry, EntryKind
-from broker.record import Done, Outcome, Outcomes, Published, Refused
+from broker.record import Done, Ordered, Outcome, Outcomes, Published, Refused, Replied
 
 # Surrogates cannot be sent as UTF-8, so no decoded frame has any.
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -14,12 +14,12 @@ payloads = st.binary(max_size=60) | st.sampled_from(
 senders = st.sampled_from([b"null", b'{"user":"42","client":"x"}', b'{"user":"\\n"}']).map(Raw)
 numbers = st.integers(0, 2**53)
 
-entries = st.builds(Entry, st.sampled_from(EntryKind), texts, senders, payloads)
+entries = st.builds(Entry, st.sampled_from(EntryKind), texts, senders, payloads, texts)
 entry_lists = st.lists(entries, max_size=6)
 
 
 def published(payload: bytes) -> st.SearchStrategy[tuple[Outcome, list[bytes]]]:
-    outcome = st.builds(Published, texts, numbers, numbers, st.just(len(payload)), senders)
+    outcome = st.builds(Published, texts, numbers, numbers, st.just(len(payload)), senders, texts)
     return outcome.map(lambda made: (made, [payload]))
 
 
@@ -31,6 +31,8 @@ outcomes = (
     payloads.flatmap(published)
     | st.builds(Done).map(without_payload)
     | st.builds(Refused, st.integers(100, 4999), texts).map(without_payload)
+    | st.builds(Replied, payloads).map(without_payload)
+    | st.builds(Ordered, payloads).map(without_payload)
 )
 
 

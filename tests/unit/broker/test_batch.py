@@ -53,7 +53,7 @@ def test_a_payload_spoils_no_neighbour(payload: bytes) -> None:
 
 def test_payloads_follow_the_index_each_on_a_line_of_its_own() -> None:
     index, *payloads = encode_batch("p", 1, [entry(b'"x"'), entry(b"2")]).split(b"\n")
-    assert index == b'["batch",1,"p",1,[[0,"news",null,3],[0,"news",null,1]]]'
+    assert index == b'["batch",1,"p",1,[[0,"news",null,3,""],[0,"news",null,1,""]]]'
     assert payloads == [b'"x"', b"2"]
 
 
@@ -94,5 +94,5 @@ def test_what_is_no_batch_is_undecodable(body: bytes) -> None:
 
 
 def test_fields_of_a_later_version_are_passed_over() -> None:
-    body = b'["batch",1,"p",7,[[0,"c",null,1,"new"]],"new"]\n1'
+    body = b'["batch",1,"p",7,[[0,"c",null,1,"","new"]],"new"]\n1'
     assert with_sender(decode_batch(body).entries) == [(EntryKind.PUBLISH, "c", b"null", b"1")]

@@ -91,7 +91,7 @@ def test_a_mutated_record_is_a_record_or_undecodable(body: bytes) -> None:
         b'["fence",2,"w","n","e",4,0]',
         b'["fence",1,"w","n","e"]',
         b'["batch",1,"p",1,[]]',
-        b'["settled",1,0,0,[["p",1,1,0,[[3]]]]]',
+        b'["settled",1,0,0,[["p",1,1,0,[[5]]]]]',
         b'["settled",1,0,0,[["p",1,1,0,[[0,"c",0,1,2]]]]]\n1',
         b'["genesis",1]',
         b"[" * 100_000,
