@@ -16,7 +16,8 @@ Rules
   those of different lines at the same time, as far as handlers wait.
 - When a task of a line fails, those behind it that were given in the same or an earlier generation
   are answered `UNSTARTED`: they wait until the one that failed is tried again.
-- The only module that both sides import; so it imports nothing but msgspec.
+- The only module that both sides import, but for `forebay.hooks`, which says what the data of some
+  tasks and answers is; so they import nothing but msgspec.
 """
 
 from __future__ import annotations
