@@ -144,10 +144,7 @@ def _about_channels(config: Config) -> Iterator[str]:
 
 
 def _about_options(label: str, options: ChannelOptions, config: Config) -> Iterator[str]:
-    if not options.has_history:
-        yield f"{label}: no history, a reconnecting client misses messages (history_size)."
-    elif not (options.force_recovery or options.allow_recovery):
-        yield f"{label}: history, but a reconnecting client does not get it (force_recovery)."
+    yield from _about_recovery(label, options)
     if options.history_ttl > config.rabbitmq.log_max_age:
         yield (
             f"{label}: history_ttl is longer than rabbitmq.log_max_age, from which a front that"
@@ -170,4 +167,16 @@ def _about_options(label: str, options: ChannelOptions, config: Config) -> Itera
         yield (
             f"{label}: allow_subscribe_for_anonymous does nothing without"
             " allow_subscribe_for_client."
+        )
+
+
+def _about_recovery(label: str, options: ChannelOptions) -> Iterator[str]:
+    if not options.has_history:
+        yield f"{label}: no history, a reconnecting client misses messages (history_size)."
+    elif not options.has_recovery:
+        yield f"{label}: history, but a reconnecting client does not get it (force_recovery)."
+    if options.conflate and options.has_recovery and not options.recovers_newest:
+        yield (
+            f"{label}: conflate, but a reconnecting client gets all that it missed"
+            ' (force_recovery_mode = "cache").'
         )

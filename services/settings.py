@@ -34,6 +34,9 @@ from services.units import Bytes, Seconds
 
 MIB: Final = 1024 * 1024
 
+# Of `conflate`. What is held for less is told hardly less often, and costs a timer each time.
+SHORTEST_WINDOW_SECONDS: Final = 0.01
+
 _ORIGIN: Final = re.compile(
     r"null|[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9]([a-z0-9_.-]*[a-z0-9])?)(:(\d{1,5}|\*))?"
 )
@@ -352,6 +355,13 @@ class ChannelOptions(_Section):
     allowed_delta_types: Annotated[
         tuple[Literal["fossil"], ...], BeforeValidator(_split_by_commas)
     ] = Field(("fossil",), description="the forms in which changes may be told")
+    echo: bool = Field(True, description="a client is told what it published itself, too")
+    conflate: Seconds = Field(
+        0.0,
+        ge=0,
+        le=60,
+        description="seconds in which subscribers are told the newest alone; 0: all",
+    )
     allow_subscribe_for_client: bool = Field(False, description="without a subscription token")
     allow_subscribe_for_anonymous: bool = Field(False, description="the same without a user")
     allow_publish_for_client: bool = False
@@ -391,11 +401,18 @@ class ChannelOptions(_Section):
             raise ValueError(f"not a regular expression: {error}") from None
         return pattern
 
+    @field_validator("conflate")
+    @classmethod
+    def _is_no_shorter_than_it_takes(cls, window_seconds: float) -> float:
+        if 0 < window_seconds < SHORTEST_WINDOW_SECONDS:
+            raise ValueError("it is 0, which tells all, or at least 10ms")
+        return window_seconds
+
     @model_validator(mode="after")
     def _history_is_whole(self) -> ChannelOptions:
         if bool(self.history_size) != bool(self.history_ttl):
             raise ValueError("history needs both history_size and history_ttl")
-        if (self.force_recovery or self.allow_recovery) and not self.has_history:
+        if self.has_recovery and not self.has_history:
             raise ValueError("recovery needs history: set history_size and history_ttl")
         if self.delta_publish and not self.has_history:
             raise ValueError("delta_publish needs history: set history_size and history_ttl")
@@ -403,8 +420,7 @@ class ChannelOptions(_Section):
 
     @model_validator(mode="after")
     def _recovers_what_there_is(self) -> ChannelOptions:
-        may_recover = self.force_recovery or self.allow_recovery
-        if self.force_recovery_mode == "cache" and not may_recover:
+        if self.force_recovery_mode == "cache" and not self.has_recovery:
             raise ValueError("force_recovery_mode needs force_recovery or allow_recovery")
         if self.auto_cache_recover and not (self.force_recovery and self.recovers_newest):
             raise ValueError(
@@ -422,6 +438,11 @@ class ChannelOptions(_Section):
     def has_history(self) -> bool:
         """Whether the channels keep publications."""
         return self.history_size > 0 and self.history_ttl > 0
+
+    @property
+    def has_recovery(self) -> bool:
+        """Whether a client may get what it missed."""
+        return self.force_recovery or self.allow_recovery
 
     @property
     def recovers_newest(self) -> bool:

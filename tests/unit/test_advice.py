@@ -35,10 +35,20 @@ def test_usual_settings_surprise_nobody() -> None:
             {**HISTORY, "delta_publish": True, "allowed_delta_types": []},
             "delta_publish does nothing without allowed_delta_types",
         ),
+        (
+            {**HISTORY, "force_recovery": True, "conflate": "100ms"},
+            "namespace chat: conflate, but a reconnecting client gets all that it missed",
+        ),
     ],
 )
 def test_a_namespace_that_surprises_is_named(options: dict[str, Any], says: str) -> None:
     assert any(says in each for each in surprises(namespace=[{"name": "chat", **options}]))
+
+
+def test_a_ticker_whose_newest_alone_is_recovered_surprises_nobody() -> None:
+    newest = {"force_recovery": True, "force_recovery_mode": "cache"}
+    namespace = {"name": "ticker", **HISTORY, **newest, "conflate": "100ms"}
+    assert surprises(namespace=[namespace]) == []
 
 
 def test_a_history_that_outlives_the_log_is_said() -> None:
