@@ -187,7 +187,9 @@ def _read_file(
 ) -> dict[str, Any]:
     named = path or (Path(environ["FOREBAY_CONFIG"]) if environ.get("FOREBAY_CONFIG") else None)
     try:
-        return tomllib.loads((named or DEFAULT_FILE).read_text("utf-8"))
+        table = tomllib.loads((named or DEFAULT_FILE).read_text("utf-8"))
+        _place_schemas(table, (named or DEFAULT_FILE).parent)
+        return table
     except FileNotFoundError:
         if named is not None:
             problems.append(f"{named}: no such file")
@@ -196,6 +198,17 @@ def _read_file(
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         problems.append(f"{named or DEFAULT_FILE}: not TOML: {error}")
     return {}
+
+
+def _place_schemas(table: Mapping[str, Any], folder: Path) -> None:
+    """Let schemas' paths begin where the file is, and not where the process was started."""
+    namespaces = table.get("namespace")
+    for options in (
+        table.get("without_namespace"),
+        *(namespaces if isinstance(namespaces, list) else ()),
+    ):
+        if isinstance(options, dict) and (path := options.get("schema")) and isinstance(path, str):
+            options["schema"] = str(folder / path)
 
 
 def _sentences(error: ValidationError, values: Mapping[str, Any]) -> Iterator[str]:

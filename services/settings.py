@@ -22,6 +22,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainValidator,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -29,8 +30,9 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from services.schema_file import SchemaFile, read_schema_file
 from services.template import Template
-from services.units import Bytes, Seconds
+from services.units import Bytes, OptionalRate, Seconds
 
 MIB: Final = 1024 * 1024
 
@@ -333,6 +335,16 @@ class ChannelOptions(_Section):
     data: Literal["json", "binary"] = Field(
         "json", description="what is published; binary is any bytes, for Protobuf clients alone"
     )
+    # Pydantic has a method called `schema`.
+    schema_file: Annotated[SchemaFile | None, PlainValidator(read_schema_file)] = Field(
+        None, alias="schema", description="file of the JSON Schema that publications must fit"
+    )
+    rate: OptionalRate = Field(
+        None, description="publications of one channel, as 20/s, 300/m or 1000/h; beyond: error 111"
+    )
+    user_rate: OptionalRate = Field(
+        None, description="of one user in one channel, of one client where there is no user"
+    )
     history_size: int = Field(0, ge=0, le=100_000, description="publications kept a channel")
     history_ttl: Seconds = Field(
         0.0, ge=0, le=30 * 86400, description="seconds a publication is kept"
@@ -407,6 +419,12 @@ class ChannelOptions(_Section):
         if 0 < window_seconds < SHORTEST_WINDOW_SECONDS:
             raise ValueError("it is 0, which tells all, or at least 10ms")
         return window_seconds
+
+    @model_validator(mode="after")
+    def _schema_is_for_json(self) -> ChannelOptions:
+        if self.schema_file is not None and self.is_binary:
+            raise ValueError('schema needs data = "json": other bytes have no parts to look at')
+        return self
 
     @model_validator(mode="after")
     def _history_is_whole(self) -> ChannelOptions:

@@ -1,4 +1,4 @@
-"""Durations and sizes as people write them: "1h30m", "25s", "16MB", "512KiB".
+"""Durations, sizes and rates as people write them: "1h30m", "16MB", "512KiB", "20/s".
 
 Not here: which settings have them, and their bounds (`config`).
 """
@@ -6,9 +6,9 @@ Not here: which settings have them, and their bounds (`config`).
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Final, NamedTuple
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, PlainValidator
 
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _BYTES = {
@@ -19,7 +19,26 @@ _BYTES = {
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhdw]))+")
+_RATE = re.compile(r"(\d{1,7})\s*/\s*([smh])")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?i?B)")
+
+RATE_AT_MOST: Final = 1_000_000
+"""In a rate's own second, minute or hour."""
+
+
+class Rate(NamedTuple):
+    """So many in so long."""
+
+    count: int
+    period_seconds: int
+
+    def __str__(self) -> str:
+        """As it is written."""
+        return next(
+            f"{self.count}/{unit}"
+            for unit, seconds in _SECONDS.items()
+            if seconds == self.period_seconds
+        )
 
 
 def read_duration(text: object) -> object:
@@ -57,6 +76,25 @@ def read_size(text: object) -> object:
     return int(float(match[1]) * _BYTES[match[2]])
 
 
+def read_rate(text: object) -> Rate | None:
+    """The rate that a text such as "20/s", "300/m" or "1000/h" says; an empty one is none.
+
+    Raises:
+        ValueError: the text is no rate, or one beyond the bounds.
+    """
+    if text is None or isinstance(text, Rate):
+        return text
+    if isinstance(text, str) and not text.strip():
+        return None
+    match = _RATE.fullmatch(text.strip()) if isinstance(text, str) else None
+    if not match or not 1 <= int(match[1]) <= RATE_AT_MOST:
+        raise ValueError(
+            'write a rate such as "20/s", "300/m" or "1000/h",'
+            f" a whole number from 1 to {RATE_AT_MOST}"
+        )
+    return Rate(int(match[1]), int(_SECONDS[match[2]]))
+
+
 def _number(value: object) -> object:
     """The value, but not a boolean, which would pass for 0 or 1."""
     return str(value) if isinstance(value, bool) else value
@@ -64,3 +102,4 @@ def _number(value: object) -> object:
 
 Seconds = Annotated[float, BeforeValidator(read_duration)]
 Bytes = Annotated[int, BeforeValidator(read_size)]
+OptionalRate = Annotated[Rate | None, PlainValidator(read_rate)]

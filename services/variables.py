@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 from typing import Final, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from services.settings import Config
 
@@ -71,7 +72,12 @@ def names_in(model: type[BaseModel], *keys: str) -> list[str]:
         if section is None:
             return []
         model = section
-    return list(model.model_fields)
+    return [_written(name, field) for name, field in model.model_fields.items()]
+
+
+def _written(name: str, field: FieldInfo) -> str:
+    """A setting's name as users write it."""
+    return field.alias or name
 
 
 def _known() -> tuple[list[str], list[str]]:
@@ -83,7 +89,7 @@ def _known() -> tuple[list[str], list[str]]:
 
 def _walk(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, bool]]:
     for key, field in model.model_fields.items():
-        name = f"{prefix}{key.upper()}"
+        name = f"{prefix}{_written(key, field).upper()}"
         section = _section(field.annotation)
         yield name, section is not None
         if get_origin(field.annotation) is dict:

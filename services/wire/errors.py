@@ -47,6 +47,8 @@ class ErrorCode(enum.Enum):
     # Ours, in the custom range. Not temporary: the publication may have been made, so the SDK must
     # not try again by itself; only the application can know whether a repeat is harmless.
     OUTCOME_UNKNOWN = 400, "outcome unknown", False
+    # As are all from 400 to 499; a team's own handlers have those from 500 on.
+    INVALID_DATA = 401, "invalid data", False
 
     def __init__(self, code: int, text: str, temporary: bool) -> None:
         self.code = code

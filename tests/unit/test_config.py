@@ -15,6 +15,7 @@ from services.config import (
     load_management_url,
     load_passwords,
 )
+from services.units import Rate
 
 Load = Callable[..., Config]
 
@@ -307,3 +308,101 @@ def test_file_and_variables_win_over_development(tmp_path: Path) -> None:
     assert not config.client.allow_anonymous_connect_without_token
     assert config.without_namespace.history_size == 7
     assert config.without_namespace.history_ttl == 600
+
+
+# ---- schemas
+
+
+def write_schema(tmp_path: Path, text: str, name: str = "chat.json") -> None:
+    (tmp_path / "schemas").mkdir(exist_ok=True)
+    (tmp_path / "schemas" / name).write_text(text, "utf-8")
+
+
+WITH_SCHEMA = """
+[[namespace]]
+name = "chat"
+schema = "schemas/chat.json"
+"""
+
+
+def test_a_schema_is_found_from_the_folder_of_the_settings_file(load: Load, tmp_path: Path) -> None:
+    write_schema(tmp_path, '{"type": "object"}')
+    file = load(WITH_SCHEMA).namespace[0].schema_file
+    assert file is not None
+    assert (Path(file.path), file.text) == (tmp_path / "schemas/chat.json", b'{"type": "object"}')
+
+
+def test_a_schema_that_a_variable_names_is_found_from_the_working_directory(
+    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_schema(tmp_path, "true")
+    monkeypatch.chdir(tmp_path)
+    config = load("", {"FOREBAY_WITHOUT_NAMESPACE__SCHEMA": "schemas/chat.json"})
+    assert config.without_namespace.schema_file is not None
+    assert load("", {"FOREBAY_WITHOUT_NAMESPACE__SCHEMA": ""}).without_namespace.schema_file is None
+
+
+def test_a_schema_that_is_not_there_is_told_with_all_other_problems(
+    load: Load, tmp_path: Path
+) -> None:
+    found = problems(load, WITH_SCHEMA + 'rate = "many"\n[front]\nport = -1\n')
+    assert len(found) == 3
+    assert f"namespace[chat].schema: {tmp_path}/schemas/chat.json: no such file" in found
+    assert any(
+        problem.startswith("namespace[chat].rate: write a rate such as") for problem in found
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "not JSON"),
+        ("[]", "not a JSON Schema, which is an object"),
+        ('{"properties": {"text": {"type": "strin"}}}', "/properties/text/type"),
+        ('{"$schema": "http://json-schema.org/draft-07/schema#"}', "$schema must be"),
+        ('{"$ref": "other.json"}', "$ref can name a part of the same file alone"),
+        ('{"$ref": "https://example.org/a"}', "$ref can name a part of the same file alone"),
+        ('{"$ref": "#/$defs/none"}', "$ref can name a part of the same file alone"),
+        ('{"properties": {"id": {"pattern": "(?=a)"}}}', "/properties/id/pattern: a regular"),
+        ('{"pattern": "("}', "/pattern: a regular expression that is none"),
+        ('{"format": "e-mail"}', "e-mail"),
+        ('{"not":' * 600 + "{}" + "}" * 600, "Recursion limit"),
+        (" " * 1024 * 1024 + "{}", "over 1048576 bytes"),
+    ],
+)
+def test_a_schema_that_cannot_be_used_is_a_problem(
+    load: Load, tmp_path: Path, text: str, words: str
+) -> None:
+    write_schema(tmp_path, text)
+    (problem,) = problems(load, WITH_SCHEMA)
+    assert problem.startswith(f"namespace[chat].schema: {tmp_path}/schemas/chat.json: ")
+    assert words in problem
+
+
+def test_a_folder_is_no_schema(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "schemas" / "chat.json").mkdir(parents=True)
+    assert problems(load, WITH_SCHEMA)[0].endswith("chat.json: not a file")
+
+
+def test_a_path_is_a_text(load: Load) -> None:
+    (problem,) = problems(load, '[[namespace]]\nname = "chat"\nschema = 5\n')
+    assert problem == "namespace[chat].schema: write the path of a file"
+
+
+def test_parts_of_the_same_file_may_be_referred_to(load: Load, tmp_path: Path) -> None:
+    write_schema(tmp_path, '{"$ref": "#/$defs/a", "$defs": {"a": {"type": "string"}}}')
+    assert load(WITH_SCHEMA).namespace[0].schema_file is not None
+
+
+def test_bytes_have_no_schema(load: Load, tmp_path: Path) -> None:
+    write_schema(tmp_path, "true")
+    (problem,) = problems(load, WITH_SCHEMA + 'data = "binary"\n')
+    assert problem.startswith('namespace[chat]: schema needs data = "json"')
+
+
+def test_rates_are_read(load: Load) -> None:
+    options = load('[without_namespace]\nrate = "100/s"\nuser_rate = "5/m"\n').without_namespace
+    assert (options.rate, options.user_rate) == (Rate(100, 1), Rate(5, 60))
+    assert load("", {"FOREBAY_WITHOUT_NAMESPACE__RATE": "7/h"}).without_namespace.rate == Rate(
+        7, 3600
+    )

@@ -29,7 +29,7 @@ def names(section: BaseModel, prefix: str = "") -> set[str]:
             for key, each in value.items():
                 found |= names(each, f"{prefix}{name}.{key}.")
         else:
-            found.add(f"{prefix}{name}")
+            found.add(f"{prefix}{type(section).model_fields[name].alias or name}")
     return found
 
 

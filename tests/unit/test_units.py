@@ -1,9 +1,9 @@
-"""Durations and sizes as people write them."""
+"""Durations, sizes and rates as people write them."""
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from services.units import Bytes, Seconds
+from services.units import Bytes, OptionalRate, Rate, Seconds
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,29 @@ def test_a_size_is_read_as_bytes(text: object, size: int) -> None:
 def test_what_is_no_size_is_refused(text: object) -> None:
     with pytest.raises(ValidationError):
         TypeAdapter(Bytes).validate_python(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("20/s", Rate(20, 1)),
+        ("300/m", Rate(300, 60)),
+        (" 1000 / h ", Rate(1000, 3600)),
+        ("1000000/s", Rate(1_000_000, 1)),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_rate_is_read_as_so_many_in_so_long(text: object, rate: Rate | None) -> None:
+    assert TypeAdapter(OptionalRate).validate_python(text) == rate
+
+
+@pytest.mark.parametrize("text", ["5", 5, "0/s", "1000001/s", "5/d", "1.5/s", "-5/s", "/s", True])
+def test_what_is_no_rate_is_refused(text: object) -> None:
+    with pytest.raises(ValidationError, match="20/s"):
+        TypeAdapter(OptionalRate).validate_python(text)
+
+
+@pytest.mark.parametrize("text", ["20/s", "300/m", "1000/h"])
+def test_a_rate_is_told_as_it_was_written(text: str) -> None:
+    assert str(TypeAdapter(OptionalRate).validate_python(text)) == text

@@ -11,8 +11,8 @@ from services.wire.errors import (
 )
 
 
-def test_the_error_table_is_the_protocols_and_one_of_ours() -> None:
-    assert [code.code for code in ErrorCode] == [*range(100, 114), 400]
+def test_the_error_table_is_the_protocols_and_some_of_ours() -> None:
+    assert [code.code for code in ErrorCode] == [*range(100, 114), 400, 401]
     temporary = {code.code for code in ErrorCode if code.temporary}
     assert temporary == {100, 111, 113}
 
