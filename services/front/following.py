@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from services.front.encoding import DeltaEncoding
 from services.front.session import Session
-from services.front.view import ChannelState
+from services.front.view_partition import ChannelState
 from services.permissions import Tracking
 from services.view.history import Publication
 from services.wire.command import SubscribeFlag, SubscribeRequest

@@ -21,7 +21,7 @@ from services.front.enrolling import Place, find_places
 from services.front.payloads import check_readable
 from services.front.session import EndSession, Session, State
 from services.front.subscribing import end_of_grace, grant_of
-from services.front.view import ViewNotReady
+from services.front.view_partition import ViewNotReady
 from services.permissions import Who
 from services.wire.command import ConnectRequest, SubscribeRequest
 from services.wire.errors import Disconnect, Error, ErrorCode, ProtocolError, Refusal

@@ -2,7 +2,7 @@
 
 from services.front.payloads import check_readable
 from services.front.session import Session
-from services.front.view import ChannelState
+from services.front.view_partition import ChannelState
 from services.permissions import Who
 from services.view.history import Publication
 from services.wire.command import HistoryRequest

@@ -20,7 +20,7 @@ from services.front.publishing import publish
 from services.front.reading import history
 from services.front.session import EndSession, Session, State
 from services.front.subscribing import refresh_subscription, subscribe, unsubscribe
-from services.front.view import ViewNotReady
+from services.front.view_partition import ViewNotReady
 from services.wire.command import (
     Command,
     ConnectRequest,

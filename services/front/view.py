@@ -6,226 +6,32 @@ registers in the hub in one step, and there is nothing to buffer, merge or check
 Rules:
 - A partition whose log is not caught up, or cannot be read on, answers nothing: a client told of
   a position too early would lose what lies between.
-- A record's publications enter the histories and are fanned out in the same step.
 
-Not here: reading the logs (`services.log_reader`), who is subscribed (`hub`), encoding (`fanout`).
+Not here: what a record does to its partition (`view_partition`), reading the logs
+(`services.log_reader`), who is subscribed (`hub`), encoding (`fanout`).
 """
 
-import asyncio
 import time
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from broker.batch import NO_SENDER, Entry, EntryKind
-from broker.errors import BrokerUnavailable, StreamEmpty, TopologyProblem
-from broker.follow import Loss
-from broker.interface import Broker, StoredRecord
+from broker.interface import Broker
 from broker.partition import Partition, partition_number
 from broker.producer import Producer
-from broker.record import Outcome, Published, Record, Settled, channel_epoch
+from broker.record import Outcome
 from services.front.fanout import Fanout
 from services.front.hub import Hub
+from services.front.view_partition import ChannelState, FrontPartition, ViewNotReady
 from services.log_reader import LogReader
 from services.permissions import Permissions
 from services.settings import Config
-from services.view.history import Histories, Keeping, Publication
-from services.view.ledger import Judgement
-from services.view.partition import Change, PartitionView
-from services.view.snapshot import Snapshot
+from services.view.history import Keeping, Publication
 from services.wire.channel import parse_channel
 from services.wire.errors import Refusal
 
-# Fronts read the same log milliseconds apart. A client that claims to have seen what nobody has
-# waits this long for its answer, and nobody else does.
-_REACH_SECONDS = 1.0
 _DEAF_SECONDS = 2.0
 """A front that waits for so long for what becomes of its own entries, and hears nothing of the log
 meanwhile, opens it anew: either no worker is there, or we are not told."""
-
-_END_SECONDS = 2.0
-"""How long the broker may take to say where a log ends, for such a client."""
-
-
-class ViewNotReady(Exception):
-    """The channel's partition is not caught up; asking again a little later is right."""
-
-
-class ChannelState(NamedTuple):
-    """A channel's top."""
-
-    epoch: str
-    offset: int
-    """0 for a channel without publications."""
-
-
-class _Pushed(NamedTuple):
-    """A record's publications of one channel, and the one before them."""
-
-    previous: Publication | None
-    publications: list[Publication]
-
-
-class _FrontPartition:
-    """One partition as a front sees it: listens to its log."""
-
-    def __init__(
-        self, view: "FrontView", broker: Broker, partition: Partition, config: Config
-    ) -> None:
-        self.partition = partition
-        self._view = view
-        self._log = broker.log(partition)
-        self._looking = asyncio.Lock()
-        self._looked_seconds = 0.0
-        self._is_behind = False
-        self.histories = Histories(
-            view.keeping_of,
-            view.hub.is_subscribed,
-            int(config.channel.history_max_bytes) // view.partition_count,
-        )
-        self.reader = LogReader(
-            broker,
-            partition,
-            partitions=config.lanes[partition.lane].partitions,
-            remember_seconds=int(config.channel.history_meta_ttl),
-            listener=self,
-            history_seconds=config.longest_history_ttl,
-            catch_up_seconds=config.channel.catch_up_seconds,
-        )
-        self.last_record_wall_ms = 0
-        self.heard_seconds = time.monotonic()
-        """When something was heard of the log, or it was opened anew for want of that."""
-        self._awaited: list[tuple[str, int, asyncio.Future[None]]] = []
-
-    @property
-    def is_caught_up(self) -> bool:
-        return self.reader.is_caught_up.is_set()
-
-    @property
-    def has_lost_a_part(self) -> bool:
-        """Whether the log lost something of its epoch, which is still to be ended.
-
-        The same positions may have been given again, to other publications.
-        """
-        epoch = self.reader.epoch_to_end
-        return epoch is not None and epoch == self.reader.view.ledger.epoch
-
-    def restarted(self, view: PartitionView, snapshot: Snapshot | None) -> None:
-        """See `LogListener.restarted`."""
-        self.histories.clear()
-
-    def folded(self, stored: StoredRecord, record: Record, change: Change) -> None:
-        """See `LogListener.folded`."""
-        self._view.sequence += 1
-        self.heard_seconds = time.monotonic()
-        if change.settled is not None:
-            self._take(change.settled)
-        elif change.judgement is Judgement.CUT:
-            self.histories.clear()
-            self._view.lose_continuity(self.partition)
-        for channel in change.forgotten:
-            self.histories.forget(channel)
-
-    def continuity_lost(self, loss: Loss) -> None:
-        """See `LogListener.continuity_lost`."""
-        self._view.lose_continuity(self.partition)
-
-    async def ready(self) -> None:
-        """See `LogListener.ready`."""
-        await self._view.fanout.ready()
-
-    def _take(self, settled: Settled) -> None:
-        view = self._view
-        self.last_record_wall_ms = settled.wall_ms
-        pushed: dict[str, _Pushed] = {}
-        payload = iter(settled.payloads)
-        producer = view.producer
-        for batch in settled.batches:
-            for outcome in batch.outcomes:
-                if type(outcome) is Published:
-                    self._take_publication(outcome, next(payload), settled.wall_ms, pushed)
-        if self._awaited:
-            self._tell_who_awaits()
-        # While a lost log is read anew, whoever relies on positions has been told to come back, and
-        # the others have had most of it.
-        for channel, (previous, publications) in pushed.items() if self.is_caught_up else ():
-            epoch = self._epoch(channel)
-            view.fanout.publish(channel, publications, view.sequence, epoch, previous)
-        for batch in settled.batches:
-            if batch.producer == producer.id:
-                producer.settle(self.partition, batch)
-
-    async def reach(self, channel: str, offset: int) -> None:
-        """Wait until the channel has got to an offset, but not for long.
-
-        If it does not, and all that is in the log has been read, there is no such offset.
-
-        Raises:
-            ViewNotReady: something is in the log, or may be, that was not read yet.
-        """
-        reached = asyncio.get_running_loop().create_future()
-        awaited = channel, offset, reached
-        self._awaited.append(awaited)
-        try:
-            async with asyncio.timeout(_REACH_SECONDS):
-                await reached
-        except TimeoutError:
-            if await self._may_be_behind():
-                # Told of our top the client would receive once more what it has already.
-                raise ViewNotReady from None
-        finally:
-            if awaited in self._awaited:
-                self._awaited.remove(awaited)
-
-    async def _may_be_behind(self) -> bool:
-        """Tell whether the log may go on beyond what was read; who ask together share a look."""
-        asked = time.monotonic()
-        async with self._looking:
-            if self._looked_seconds <= asked:
-                self._looked_seconds = time.monotonic()
-                self._is_behind = await self._look_for_more()
-            return self._is_behind
-
-    async def _look_for_more(self) -> bool:
-        try:
-            async with asyncio.timeout(_END_SECONDS):
-                end = await self._log.end()
-        except (BrokerUnavailable, StreamEmpty, TopologyProblem, TimeoutError):
-            return True
-        return self.reader.view.position < end
-
-    def _tell_who_awaits(self) -> None:
-        still: list[tuple[str, int, asyncio.Future[None]]] = []
-        for channel, offset, reached in self._awaited:
-            if self.reader.view.top(channel)[1] < offset:
-                still.append((channel, offset, reached))
-            elif not reached.done():
-                reached.set_result(None)
-        self._awaited = still
-
-    def _take_publication(
-        self,
-        outcome: Published,
-        payload: bytes,
-        wall_ms: int,
-        pushed: dict[str, _Pushed],
-    ) -> None:
-        channel = outcome.channel
-        publication = Publication(outcome.offset, payload, bytes(outcome.sender), wall_ms)
-        if channel in pushed:
-            pushed[channel].publications.append(publication)
-        elif self._view.hub.is_subscribed(channel):
-            previous = self.histories.newest(channel, outcome.period)
-            pushed[channel] = _Pushed(previous, [publication])
-        if outcome.offset:
-            self.histories.add(channel, outcome.period, publication)
-
-    def _epoch(self, channel: str) -> str:
-        period, _ = self.reader.view.top(channel)
-        return channel_epoch(self.reader.view.ledger.epoch, period)
-
-    def state(self, channel: str) -> ChannelState:
-        period, offset = self.reader.view.top(channel)
-        return ChannelState(channel_epoch(self.reader.view.ledger.epoch, period), offset)
 
 
 class FrontView:
@@ -243,7 +49,7 @@ class FrontView:
         self._partition_counts = {name: lane.partitions for name, lane in config.lanes.items()}
         self._default_lane = config.without_namespace.lane
         self._partitions = {
-            partition: _FrontPartition(self, broker, partition, config)
+            partition: FrontPartition(self, broker, partition, config)
             for partition in all_partitions(self._partition_counts)
         }
 
@@ -369,7 +175,7 @@ class FrontView:
         """
         return self._at(channel).histories.before(channel, offset, _now_ms(), at_most)
 
-    def _at(self, channel: str) -> _FrontPartition:
+    def _at(self, channel: str) -> FrontPartition:
         partition = self._partitions[self.partition_of(channel)]
         if not partition.is_caught_up:
             raise ViewNotReady(partition.partition.name)
@@ -390,7 +196,7 @@ class FrontView:
             if epoch is not None and partition.is_caught_up:
                 self._ask_for_cut(name, epoch)
 
-    def _look_for_deafness(self, name: Partition, partition: _FrontPartition) -> None:
+    def _look_for_deafness(self, name: Partition, partition: FrontPartition) -> None:
         now = time.monotonic()
         if (
             self.producer.awaited_seconds(name) > _DEAF_SECONDS

@@ -15,7 +15,7 @@ from broker.record import Outcome, Refused
 from services.front.encoding import Encoding, Frame
 from services.front.hub import Subscription
 from services.front.outbox import Outbox
-from services.front.view import ViewNotReady
+from services.front.view_partition import ViewNotReady
 from services.view.history import Publication
 from services.wire.errors import Disconnect, Unsubscribed
 from services.wire.reply import Push

@@ -21,7 +21,7 @@ from services.front.payloads import check_readable
 from services.front.plain.answers import NO_COMMAND, PlainAnswers
 from services.front.publishing import admit, offer
 from services.front.session import EndSession, Session
-from services.front.view import ViewNotReady
+from services.front.view_partition import ViewNotReady
 from services.permissions import Who
 from services.wire.errors import Disconnect, ErrorCode, Refusal
 

@@ -126,7 +126,7 @@ async def test_who_did_not_ask_is_not_refused(
 async def test_who_is_ahead_of_the_log_is_not_recovered(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.front.view._REACH_SECONDS", 0.05)
+    monkeypatch.setattr("services.front.view_partition._REACH_SECONDS", 0.05)
     await publish(await stage.client(), 1)
     epoch = (await subscribe(stage))["epoch"]
     result = await subscribe(stage, recover=True, epoch=epoch, offset=3)

@@ -200,7 +200,7 @@ async def test_a_client_that_comes_from_a_front_a_moment_ahead_is_recovered(stag
 async def test_a_client_that_is_ahead_of_a_front_cut_off_from_the_log_is_to_try_again(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.front.view._REACH_SECONDS", 0.05)
+    monkeypatch.setattr("services.front.view_partition._REACH_SECONDS", 0.05)
     client, other = await stage.client(), await stage.client()
     await publish(client, 1)
     epoch = (await subscribe(client))["epoch"]
@@ -217,7 +217,7 @@ async def test_a_client_that_is_ahead_of_a_front_cut_off_from_the_log_is_to_try_
 async def test_an_offset_that_a_log_read_to_its_end_does_not_have_is_not_recovered(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.front.view._REACH_SECONDS", 0.05)
+    monkeypatch.setattr("services.front.view_partition._REACH_SECONDS", 0.05)
     client, other = await stage.client(), await stage.client()
     await publish(client, 1)
     known = await subscribe(client)
