@@ -55,6 +55,24 @@ class DeadReason(Enum):
     """A delivery whose body is no batch."""
     REFUSED = "refused"
     """An entry that was answered as queued and refused afterwards."""
+    FAILED = "failed"
+    """An entry whose handler raised, took too long or crashed, as often as it was tried."""
+
+
+class DeadLetter(NamedTuple):
+    """What could not be handled, and all that a person needs to know about it."""
+
+    body: bytes
+    """A batch of the one entry; of what is undecodable, whatever it was."""
+    reason: DeadReason
+    explanation: str
+    channel: str = ""
+    attempts: int = 0
+    """How often it was tried; 0 if it was not even begun."""
+    message_id: str = ""
+    """The same each time, of what may be set aside twice; empty for what has no place in a log."""
+    set_aside_seconds: int = 0
+    """Unix time; 0 for the moment in which it is kept."""
 
 
 class StreamReader(Protocol):
@@ -154,8 +172,8 @@ class Inbound(Protocol):
 class DeadLetters(Protocol):
     """Where a worker puts what cannot be handled, with the reason."""
 
-    async def set_aside(self, body: bytes, reason: DeadReason, explanation: str) -> None:
-        """Keep a body for a person to look at, and wait until the broker has it safe.
+    async def set_aside(self, letter: DeadLetter) -> None:
+        """Keep a letter for a person to look at, and wait until the broker has it safe.
 
         Raises:
             SubmitRefused, BrokerUnavailable: as for `Inbound.submit`.

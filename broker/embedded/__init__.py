@@ -7,8 +7,7 @@ Not here: durability; all is gone with the process.
 """
 
 from broker.embedded.access import EmbeddedAccess
-from broker.embedded.dead import DeadLetter
 from broker.embedded.node import EmbeddedBroker, EmbeddedLimits
 from broker.embedded.travel import Leg, Travel
 
-__all__ = ["DeadLetter", "EmbeddedAccess", "EmbeddedBroker", "EmbeddedLimits", "Leg", "Travel"]
+__all__ = ["EmbeddedAccess", "EmbeddedBroker", "EmbeddedLimits", "Leg", "Travel"]

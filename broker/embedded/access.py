@@ -5,12 +5,12 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from broker.embedded.bus import EmbeddedListener, SharedBus
-from broker.embedded.dead import DeadLetter, StoredDead
+from broker.embedded.dead import StoredDead
 from broker.embedded.link import Link
 from broker.embedded.pool import EmbeddedIntake, StoredPool, WaitingBatch
 from broker.embedded.stream import EmbeddedReader, StoredStream
 from broker.errors import SubmitRefused, TopologyProblem
-from broker.interface import DeadReason, Position, Publishing, Since
+from broker.interface import DeadLetter, Position, Publishing, Since
 from broker.partition import Partition
 
 
@@ -189,15 +189,14 @@ class EmbeddedDead:
         self._link = link
         self._stored = stored
 
-    async def set_aside(self, body: bytes, reason: DeadReason, explanation: str) -> None:
-        """Keep a body for a person to look at.
+    async def set_aside(self, letter: DeadLetter) -> None:
+        """Keep a letter for a person to look at.
 
         Raises:
             SubmitRefused, BrokerUnavailable: as `Inbound.submit` says.
 
         Cancelling: it may or may not be kept.
         """
-        letter = DeadLetter(body, reason, explanation)
         await self._link.publish(lambda: self._stored.store(letter))
 
 

@@ -1,27 +1,19 @@
 """What was set aside, in memory, for a person (or a test) to look at."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
 
 from broker.errors import SubmitRefused
-from broker.interface import DeadReason
+from broker.interface import DeadLetter
 
 _LETTER_BYTES = 64
-
-
-class DeadLetter(NamedTuple):
-    """A body that was set aside, and why."""
-
-    body: bytes
-    reason: DeadReason
-    explanation: str
 
 
 class StoredDead:
     """All dead letters; what would take them beyond `limit_bytes` is refused."""
 
-    def __init__(self, limit_bytes: int) -> None:
+    def __init__(self, limit_bytes: int, wall_clock: Callable[[], float]) -> None:
         self._limit_bytes = limit_bytes
+        self._wall_clock = wall_clock
         self._bytes = 0
         self._letters: list[DeadLetter] = []
 
@@ -35,6 +27,8 @@ class StoredDead:
         if self._bytes + size > self._limit_bytes:
             raise SubmitRefused("no room for dead letters")
         self._bytes += size
+        if not letter.set_aside_seconds:
+            letter = letter._replace(set_aside_seconds=int(self._wall_clock()))
         self._letters.append(letter)
 
     def letters(self) -> Sequence[DeadLetter]:

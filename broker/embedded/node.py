@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 from broker.embedded.access import EmbeddedAccess, NodeStore, PartitionStore
 from broker.embedded.bus import SharedBus
-from broker.embedded.dead import DeadLetter, StoredDead
+from broker.embedded.dead import StoredDead
 from broker.embedded.link import Gate, Link, Strays
 from broker.embedded.pool import EmbeddedIntake, StoredPool, WaitingBatch
 from broker.embedded.stream import EmbeddedReader, KeptRecord, StoredStream
 from broker.embedded.travel import Travel, one_turn
 from broker.genesis import genesis_fence, genesis_snapshot
+from broker.interface import DeadLetter
 from broker.partition import Partition
 
 
@@ -59,7 +60,7 @@ class EmbeddedBroker:
                 for lane, count in self._lanes.items()
                 for number in range(count)
             },
-            StoredDead(self._limits.dead_max_bytes),
+            StoredDead(self._limits.dead_max_bytes, self._wall_clock),
             SharedBus(self._limits.bus_max_bytes),
         )
         for partition, stored in self._store.partitions.items():

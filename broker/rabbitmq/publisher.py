@@ -1,6 +1,7 @@
 """One AMQP channel with confirms, opened when it is needed and again when it was lost."""
 
 import asyncio
+from datetime import UTC, datetime
 
 from aiormq.abc import AbstractChannel
 from pamqp.commands import Basic
@@ -31,6 +32,7 @@ class Publisher:
         routing_key: str,
         message_type: str,
         message_id: str | None = None,
+        unix_seconds: int | None = None,
         headers: dict[str, int | str] | None = None,
     ) -> None:
         """Publish a persistent, mandatory message; wait for its confirm if the channel has them.
@@ -50,6 +52,7 @@ class Publisher:
             delivery_mode=_PERSISTENT,
             message_type=message_type,
             message_id=message_id,
+            timestamp=None if unix_seconds is None else datetime.fromtimestamp(unix_seconds, UTC),
             headers=dict(headers) if headers else None,
         )
         channel = self._channel

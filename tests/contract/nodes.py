@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 
-from broker.embedded import DeadLetter, EmbeddedBroker, EmbeddedLimits
-from broker.interface import Broker, DeadReason
+from broker.embedded import EmbeddedBroker, EmbeddedLimits
+from broker.interface import Broker, DeadLetter, DeadReason
 from broker.partition import Partition
 from broker.rabbitmq import RabbitSettings, TopologyLimits, apply_topology, open_rabbitmq
 from tests.contract.proxy import Proxy, open_proxy
@@ -110,6 +110,10 @@ class RabbitNode:
                 message.body,
                 DeadReason(message.headers["reason"]),
                 str(message.headers["explanation"]),
+                str(message.headers["channel"]),
+                int(str(message.headers["attempts"])),
+                message.message_id or "",
+                int(message.timestamp.timestamp()) if message.timestamp else 0,
             )
             for message in await self._messages("dead", count)
         ]

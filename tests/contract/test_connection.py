@@ -6,14 +6,14 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from broker.errors import BrokerUnavailable, NeverSubmitted
-from broker.interface import Broker, DeadReason, Publishing
+from broker.interface import Broker, DeadLetter, DeadReason, Publishing
 from tests.contract.nodes import FIRST, BrokerNode, wait_connected
 from tests.contract.waiting import ends, read_records, read_to, take
 
 CALLS: dict[str, Callable[[Broker], Awaitable[None]]] = {
     "append": lambda broker: broker.log(FIRST).append(b"x", entries=1),
     "submit": lambda broker: broker.inbound(FIRST).submit(b"x", entries=1, message_id="p/1"),
-    "set_aside": lambda broker: broker.dead.set_aside(b"x", DeadReason.REFUSED, "why"),
+    "set_aside": lambda broker: broker.dead.set_aside(DeadLetter(b"x", DeadReason.REFUSED, "why")),
     "broadcast": lambda broker: broker.bus.broadcast(b"x"),
     "send": lambda broker: broker.bus.send("somebody", b"x"),
 }

@@ -6,7 +6,7 @@ import pytest
 
 from broker.embedded import EmbeddedAccess, EmbeddedBroker, EmbeddedLimits, Leg
 from broker.errors import BrokerUnavailable, SubmitRefused
-from broker.interface import DeadReason
+from broker.interface import DeadLetter, DeadReason
 from broker.partition import Partition
 from broker.record import Fence, decode_record
 from tests.contract.waiting import append_all, ends, read_records, read_to, stays_silent, take
@@ -128,9 +128,9 @@ async def test_an_intake_has_room_for_at_least_one_delivery() -> None:
 async def test_full_dead_letters_refuse_more() -> None:
     node = small_broker()
     async with node.open() as broker:
-        await broker.dead.set_aside(bytes(800), DeadReason.REFUSED, "why")
+        await broker.dead.set_aside(DeadLetter(bytes(800), DeadReason.REFUSED, "why"))
         with pytest.raises(SubmitRefused):
-            await broker.dead.set_aside(bytes(800), DeadReason.REFUSED, "why")
+            await broker.dead.set_aside(DeadLetter(bytes(800), DeadReason.REFUSED, "why"))
     assert len(node.dead_letters()) == 1
 
 
