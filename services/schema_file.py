@@ -11,7 +11,7 @@ Not here: validating, and what a sender is told (`services.worker.schemas`).
 """
 
 from pathlib import Path
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 import orjson
 from jsonschema_rs import (
@@ -131,5 +131,5 @@ def _sentence(error: ValidationError) -> str:
                 " back, which would let one text take very long"
             )
         case _:
-            words = cast(str, error.message)[:_SENTENCE_LENGTH_AT_MOST]
+            words = error.message[:_SENTENCE_LENGTH_AT_MOST]
             return f"not a JSON Schema of draft 2020-12: {where}: {words}"

@@ -29,13 +29,13 @@ RATE_AT_MOST: Final = 1_000_000
 class Rate(NamedTuple):
     """So many in so long."""
 
-    count: int
+    at_most: int
     period_seconds: int
 
     def __str__(self) -> str:
         """As it is written."""
         return next(
-            f"{self.count}/{unit}"
+            f"{self.at_most}/{unit}"
             for unit, seconds in _SECONDS.items()
             if seconds == self.period_seconds
         )

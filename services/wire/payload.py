@@ -12,6 +12,9 @@ Not here: limits on the size (the front and the worker each have theirs).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import orjson
 
 from services.wire.errors import Error, ErrorCode
@@ -38,12 +41,16 @@ def one_line(raw: bytes) -> bytes:
     return raw
 
 
-def validate_payload(raw: bytes) -> Error | None:
+def validate_payload(
+    raw: bytes, look_at: Callable[[Any], Error | None] | None = None
+) -> Error | None:
     """Why a payload is refused, or None if it is JSON that every subscriber can read.
 
     Refused are, besides what is no JSON at all: text that is not UTF-8, a lone surrogate, a number
     beyond what a double holds (any integer of 310 digits is), and nesting beyond 254 levels. orjson
     applies all of it; its own sentence is not passed on, since it may quote the payload.
+
+    `look_at` may have something to say against what was parsed, so that nobody parses it twice.
     """
     try:
         value = orjson.loads(raw)
@@ -51,7 +58,7 @@ def validate_payload(raw: bytes) -> Error | None:
         return ErrorCode.BAD_REQUEST.explained(_reason(error))
     if raw.count(b"[") + raw.count(b"{") > DEEPEST_LEVELS and not _is_writable(value):
         return ErrorCode.BAD_REQUEST.explained(f"data is nested over {DEEPEST_LEVELS} levels deep")
-    return None
+    return None if look_at is None else look_at(value)
 
 
 def _is_writable(value: object) -> bool:

@@ -1,0 +1,35 @@
+"""Whether a publication fits its namespace's schema.
+
+Rules
+- What every publication costs is one question to the validator, asked about the value that was
+  parsed anyway. Words are found for what is refused alone.
+- Of a name that an object has twice the last one counts, as in a browser's `JSON.parse`.
+
+Not here: reading the file (`services.schema_file`), the words (`misfit`).
+"""
+
+from typing import Any
+
+import orjson
+
+from services.schema_file import SchemaFile, compile_schema
+from services.wire.errors import Error, ErrorCode
+from services.worker.misfit import Misfits
+
+
+class Schema:
+    """A schema, made ready."""
+
+    __slots__ = ("_is_valid", "_misfits")
+
+    def __init__(self, file: SchemaFile) -> None:
+        """Make a schema that was read before ready."""
+        schema = orjson.loads(file.text)
+        self._is_valid = compile_schema(schema).is_valid
+        self._misfits = Misfits(schema)
+
+    def validate(self, value: Any) -> Error | None:
+        """Say why a value is refused, or None if it fits."""
+        if self._is_valid(value):
+            return None
+        return ErrorCode.INVALID_DATA.explained(self._misfits.explain(value))
