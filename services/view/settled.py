@@ -14,8 +14,10 @@ import msgspec
 
 from broker.record import Outcomes
 
-# More than a worker's prefetch: no batch that can still be delivered is so far behind the highest.
-NUMBERS_KEPT = 256
+# More than a worker lets a producer's batches go ahead of one whose entries are not all settled, and
+# more than its prefetch: no batch that can still be delivered is so far behind the highest. As bits
+# they are 128 bytes a producer.
+NUMBERS_KEPT = 1_024
 PRODUCERS_KEPT = 4_096
 
 _NUMBERS_MASK = (1 << NUMBERS_KEPT) - 1
@@ -76,6 +78,10 @@ class SettledNumbers:
 
     def __init__(self) -> None:
         self._producers: OrderedDict[str, _Producer] = OrderedDict()
+
+    def clear(self) -> None:
+        """Know of none."""
+        self._producers.clear()
 
     def mark(self, outcomes: Outcomes) -> None:
         """Take note of outcomes that a record which counted brought."""

@@ -10,6 +10,7 @@ from broker.partition import Partition
 from services.settings import Config
 from services.worker.counting import WorkerCounters
 from services.worker.deciding import Deciding
+from services.worker.handling.interface import Handling
 from services.worker.partition import PartitionWorker
 from services.worker.sharing import Sharing
 
@@ -17,7 +18,11 @@ _log = structlog.get_logger(__name__)
 
 
 async def run_worker(
-    config: Config, broker: Broker, stop: asyncio.Event, counters: WorkerCounters
+    config: Config,
+    broker: Broker,
+    stop: asyncio.Event,
+    counters: WorkerCounters,
+    handling: Handling | None = None,
 ) -> None:
     """Work until `stop` is set, then finish what is in flight and leave every partition.
 
@@ -26,11 +31,17 @@ async def run_worker(
 
     Cancelling: as if the process had died; nothing acknowledged is lost.
     """
-    deciding = Deciding(config)
+    deciding = Deciding(config, handling)
     sharing = Sharing(broker)
     workers = {
         partition: PartitionWorker(
-            broker, partition, config, deciding, counters, partial(sharing.stood, partition)
+            broker,
+            partition,
+            config,
+            deciding,
+            counters,
+            partial(sharing.stood, partition),
+            handling,
         )
         for lane, settings in config.lanes.items()
         for partition in (Partition(lane, number) for number in range(settings.partitions))

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from broker.batch import FORMAT_VERSION
 from broker.errors import BrokerUnavailable
-from broker.interface import StoredRecord, Stream
+from broker.interface import Position, StoredRecord, Stream
 from broker.record import Fence, Record, encode_fence
 from services.view.ledger import Judgement
 from services.view.partition import Change, PartitionView
@@ -79,8 +79,12 @@ class Claim:
         """Whether a fresh Fence is due, by time or by what was appended since the last."""
         return self._unfenced_bytes >= FENCE_EVERY_BYTES or self.seconds_to_fence == 0
 
-    async def fence(self, view: PartitionView, *, epoch_to_end: str | None = None) -> None:
+    async def fence(
+        self, view: PartitionView, *, epoch_to_end: str | None = None, followed: Position = -1
+    ) -> None:
         """Append a fresh Fence and wait until it has been read.
+
+        `followed` is how far sequels are done, which it says too.
 
         Raises:
             ClaimLost: it was not read back, or something came after it.
@@ -99,6 +103,7 @@ class Claim:
                 int(time.time()),
                 is_cut,
                 view.ledger.head,
+                followed,
             )
         )
         await self._append(body, 0)

@@ -1,8 +1,8 @@
 """One partition: wait for deliveries, claim the log, settle entries, leave.
 
 The reader keeps the view folded all the time, so that this worker is as warm as the one that has
-the partition. What it is given it decides while the record before it is under way, and appends
-only when that one has been read back: one record in flight.
+the partition. What it is given it decides, or has handlers look at, while the record before it is
+under way, and appends only when that one has been read back: one record in flight.
 
 Rules:
 - A delivery is settled when the outcome of its last entry was read back in a record that counts,
@@ -10,33 +10,38 @@ Rules:
 - Leaving is always: finish the record in flight, wait until it is read, close the AMQP channel.
   Anything unexpected is leaving without the first two, and beginning again.
 
-Not here: which worker is to have the partition (`sharing`).
+Not here: how far what it holds has got (`held`), what follows from records (`following_up`), which
+worker is to have the partition (`sharing`).
 """
 
 import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import structlog
 
-from broker.batch import Batch, decode_batch
-from broker.errors import BrokerUnavailable, SubmitRefused, UndecodableBody
+from broker.errors import BrokerUnavailable, SubmitRefused
 from broker.follow import Loss
 from broker.interface import Broker, Delivery, Intake, StoredRecord
 from broker.partition import Partition
-from broker.record import Record
+from broker.record import Fence, Record
 from services.log_reader import LogReader
 from services.settings import Config
 from services.view.partition import Change, PartitionView
 from services.view.settled import NUMBERS_KEPT, SettledNumbers
 from services.view.snapshot import Snapshot
 from services.worker.claim import Claim, ClaimLost
+from services.worker.concluding import Concluding
 from services.worker.counting import WorkerCounters
-from services.worker.deciding import Deciding, Decision, ToCut
-from services.worker.record import DecidedBatch, DecidedEntry, encode_outcomes
-from services.worker.settling import HeldDelivery, Settling
+from services.worker.deciding import Deciding
+from services.worker.following_up import FollowingUp
+from services.worker.handling.interface import Handling, NoHandling
+from services.worker.held import Held
+from services.worker.record import MadeRecord, encode_outcomes
+from services.worker.sequels import Sequels
+from services.worker.settling import Settling
 from services.worker.snapshots import SnapshotWriter
 
 _log = structlog.get_logger(__name__)
@@ -44,12 +49,13 @@ _log = structlog.get_logger(__name__)
 # Each is a batch of up to 1,000 entries, so this is more than a record takes; and each is one more
 # delivery done again when a worker dies. Must stay below what settled numbers are kept for.
 PREFETCH = 64
-if PREFETCH >= NUMBERS_KEPT:
+PREFETCH_WITH_HANDLERS = 256
+"""An entry that is tried again holds its delivery for seconds, and those of others are to go on."""
+if PREFETCH_WITH_HANDLERS >= NUMBERS_KEPT:
     raise AssertionError("a batch that can be delivered again must have its number kept")
 
-RECORD_ENTRIES_AT_MOST = 1_000
-RECORD_BYTES_AT_MOST = 512 * 1024
-"""A record holds at least one batch, and further ones as far as these go."""
+_FOLLOWED_SECONDS = 1.0
+"""How long a snapshot waits until what follows from the records before it is done."""
 
 
 def _tell_nobody() -> None:
@@ -67,21 +73,27 @@ class PartitionWorker:
         deciding: Deciding,
         counters: WorkerCounters,
         has_stood: Callable[[], None] = _tell_nobody,
+        handling: Handling | None = None,
     ) -> None:
         """Call `has_stood` whenever this worker has taken its stand in the partition's line."""
         self._broker = broker
         self._partition = partition
         self._partitions = config.lanes[partition.lane].partitions
         self._deciding = deciding
+        self._concluding = Concluding(config, deciding)
+        self._handling = NoHandling() if handling is None else handling
+        self._prefetch = PREFETCH if handling is None else PREFETCH_WITH_HANDLERS
         self._counters = counters
         self._has_stood = has_stood
         self._settled = SettledNumbers()
+        self._sequels = Sequels()
         self._snapshots = SnapshotWriter(broker.tops(partition), partition.name)
         self._claim: Claim | None = None
         self._last_counted: StoredRecord | None = None
         self._arrived: deque[Delivery] = deque()
         self._news = asyncio.Event()
         self._redelivered = 0
+        self._following_up = FollowingUp(broker, partition, self._sequels, counters, self._news.set)
         self._is_leaving = False
         self._is_stepping_behind = False
         self.reader = LogReader(
@@ -96,7 +108,8 @@ class PartitionWorker:
 
     def restarted(self, view: PartitionView, snapshot: Snapshot | None) -> None:
         """See `LogListener.restarted`."""
-        self._settled = SettledNumbers()
+        self._settled.clear()
+        self._sequels.clear()
         self._last_counted = None
         if snapshot is not None:
             self._settled.restore(snapshot.producers)
@@ -106,7 +119,10 @@ class PartitionWorker:
         if change.settled is not None:
             for outcomes in change.settled.batches:
                 self._settled.mark(outcomes)
+            self._sequels.take(stored.position, self.reader.view.ledger.epoch, change.settled)
             self._snapshots.count_record()
+        elif isinstance(record, Fence):
+            self._sequels.follow(record.followed)
         if self.reader.view.ledger.head == stored.position:
             self._last_counted = stored
         if self._claim is not None:
@@ -141,7 +157,9 @@ class PartitionWorker:
                 self._is_stepping_behind = False
                 is_well = True
                 try:
-                    async with self._broker.inbound(self._partition).intake(PREFETCH) as intake:
+                    async with self._broker.inbound(self._partition).intake(
+                        self._prefetch
+                    ) as intake:
                         await self._take_part(intake)
                 except* (BrokerUnavailable, SubmitRefused, ClaimLost) as errors:
                     reasons = "; ".join(str(error) for error in errors.exceptions)
@@ -183,11 +201,12 @@ class PartitionWorker:
                     self._broker.log(self._partition),
                     self.reader,
                 )
-                await claim.fence(self.reader.view, epoch_to_end=self.reader.epoch_to_end)
+                await self._fence(claim, epoch_to_end=self.reader.epoch_to_end)
                 self._counters.claims.value += 1
                 _log.info("partition claimed", partition=self._partition.name)
-                settling = Settling(intake, self._broker.dead, self._counters, self._partition.name)
-                await self._work(settling, claim, tasks)
+                following_up = tasks.create_task(self._following_up.run())
+                await self._hold(intake, claim, tasks)
+                following_up.cancel()
                 _log.info("partition handed on", partition=self._partition.name)
             taking.cancel()
 
@@ -208,42 +227,70 @@ class PartitionWorker:
         # worker may be warm: it gets what has arrived, and we stand in line when we are.
         return not self._is_to_go and self.reader.is_caught_up.is_set()
 
-    async def _work(self, settling: Settling, claim: Claim, tasks: asyncio.TaskGroup) -> None:
-        held: list[HeldDelivery] = []
+    async def _hold(self, intake: Intake, claim: Claim, tasks: asyncio.TaskGroup) -> None:
+        """Work on what is held, and let go of it when the claim ends."""
+        settling = Settling(intake, self._broker.dead, self._counters, self._partition.name)
+        held = Held(
+            self._partition,
+            self._deciding,
+            self._concluding,
+            self._handling,
+            self._settled,
+            self._news.set,
+        )
+        try:
+            await self._work(held, settling, claim, tasks)
+        finally:
+            self._handling.abandon(held)
+
+    async def _work(
+        self, held: Held, settling: Settling, claim: Claim, tasks: asyncio.TaskGroup
+    ) -> None:
         while not self._is_to_go:
             # First of all: what comes from here on, during any wait below, is news again.
             self._news.clear()
             if claim.is_lost:
                 raise ClaimLost("the log shows that the partition is somebody else's")
-            held += self._decide_arrived(held)
+            self._take_arrived(held)
             self._tell_redelivered()
             await settling.retry()
-            if not held:
-                await self._wait_for_news(claim)
+            await self._fence_if_due(held, claim)
+            record = self._make_record(held)
+            if record is None:
+                await settling.settle(held.take_settled())
+                if not self._arrived or held.is_stretched or held.has_record:
+                    await self._wait_for_news(claim)
                 continue
-            await self._cut_if_asked(claim, held)
-            appended = self._encode(held)
-            if appended is None:
-                await settling.settle(held)
-                held = []
-                continue
-            appending = tasks.create_task(claim.append(*appended))
+            appending = tasks.create_task(claim.append(record.body, record.entries))
             # Let it leave; then decide what has arrived meanwhile, which is work to be done while
             # the broker does its own.
             await asyncio.sleep(0)
-            next_held = self._decide_arrived([])
+            self._take_arrived(held)
             await appending
-            await settling.settle(held)
-            held = next_held
-            self._write_snapshot()
+            self._count(record)
+            await settling.settle(held.take_settled())
+            await self._write_snapshot()
 
     async def _wait_for_news(self, claim: Claim) -> None:
         try:
             async with asyncio.timeout(claim.seconds_to_fence):
                 await self._news.wait()
         except TimeoutError:
-            await claim.fence(self.reader.view)
-            self._write_snapshot()
+            await self._fence(claim)
+            await self._write_snapshot()
+
+    async def _fence_if_due(self, held: Held, claim: Claim) -> None:
+        """Begin a new epoch if an entry asks for the end of this one; or a Fence if one is due."""
+        ledger = self.reader.view.ledger
+        if held.cut_asked(ledger.epoch):
+            await self._fence(claim, epoch_to_end=ledger.epoch)
+        elif claim.is_fence_due or ledger.is_fence_due(self.reader.view.position + 1):
+            await self._fence(claim)
+
+    async def _fence(self, claim: Claim, *, epoch_to_end: str | None = None) -> None:
+        await claim.fence(
+            self.reader.view, epoch_to_end=epoch_to_end, followed=self._sequels.followed
+        )
 
     def _tell_redelivered(self) -> None:
         """Say how many deliveries somebody else had, or we before: once for those of a moment."""
@@ -252,73 +299,39 @@ class PartitionWorker:
             self._counters.redelivered.value += self._redelivered
             self._redelivered = 0
 
-    def _decide_arrived(self, held: list[HeldDelivery]) -> list[HeldDelivery]:
-        """Decode and decide what fits into a record beside what is held already."""
-        decided: list[HeldDelivery] = []
-        entries = sum(len(h.decisions) for h in held)
-        size_bytes = sum(len(h.delivery.body) for h in held)
-        while self._arrived and entries < RECORD_ENTRIES_AT_MOST:
-            delivery = self._arrived[0]
-            size_bytes += len(delivery.body)
-            if (held or decided) and size_bytes > RECORD_BYTES_AT_MOST:
-                break
-            self._arrived.popleft()
-            one = self._decide(delivery)
-            entries += len(one.decisions)
-            decided.append(one)
-        return decided
+    def _take_arrived(self, held: Held) -> None:
+        """Decide what has arrived, as far as a record goes beside what is decided already."""
+        while self._arrived and not held.has_record and not held.is_stretched:
+            held.take(self._arrived.popleft())
 
-    def _decide(self, delivery: Delivery) -> HeldDelivery:
-        try:
-            batch = decode_batch(delivery.body)
-        except UndecodableBody as error:
-            return HeldDelivery(delivery, None, [], str(error))
-        # Who had a redelivered batch before may have died before it set aside what was refused.
-        if self._settled.is_whole(batch.producer, batch.number) and not delivery.is_redelivered:
-            return HeldDelivery(delivery, batch, [], "")
-        decide = self._deciding.decide
-        decisions = [decide(entry, self._partition) for entry in batch.entries]
-        return HeldDelivery(delivery, batch, decisions, "")
-
-    async def _cut_if_asked(self, claim: Claim, held: Iterable[HeldDelivery]) -> None:
-        """Begin a new epoch if an entry asks for the end of this one; or a Fence if one is due."""
-        ledger = self.reader.view.ledger
-        for one in held:
-            for decision in one.decisions:
-                if type(decision) is ToCut and decision.epoch == ledger.epoch:
-                    await claim.fence(self.reader.view, epoch_to_end=decision.epoch)
-                    return
-        if claim.is_fence_due or ledger.is_fence_due(self.reader.view.position + 1):
-            await claim.fence(self.reader.view)
-
-    def _encode(self, held: Iterable[HeldDelivery]) -> tuple[bytes, int] | None:
-        """Make the record of all that has no outcome yet; None if there is nothing.
-
-        Only now is it looked up what is settled: the record before this one has been read, and it
-        may have held another copy of a batch.
-        """
-        batches: list[DecidedBatch] = []
-        seen: set[tuple[str, int]] = set()
-        for one in held:
-            if one.batch is None or (one.batch.producer, one.batch.number) in seen:
-                continue
-            seen.add((one.batch.producer, one.batch.number))
-            entries = self._unsettled(one.batch, one.decisions)
-            if entries:
-                batches.append(DecidedBatch(one.batch, entries))
+    def _make_record(self, held: Held) -> MadeRecord | None:
+        """Make the record of what is decided; None if there is nothing, or no room for more."""
+        if not self._sequels.has_room:
+            return None
+        batches = held.take_decided()
         if not batches:
             return None
-        return encode_outcomes(self.reader.view, batches, time.time_ns() // 1_000_000)
+        return encode_outcomes(
+            self.reader.view, batches, time.time_ns() // 1_000_000, self._sequels.followed
+        )
 
-    def _unsettled(self, batch: Batch, decisions: list[Decision]) -> list[DecidedEntry]:
-        entries = [DecidedEntry(place, decision) for place, decision in enumerate(decisions)]
-        if not self._settled.has_any(batch.producer, batch.number):
-            return entries
-        return [e for e in entries if not self._settled.has(batch.producer, batch.number, e.place)]
+    def _count(self, record: MadeRecord) -> None:
+        self._counters.entries.value += record.entries
+        self._counters.refused.value += len(record.refusals)
+        for code in record.refusals:
+            self._counters.refusals.add(code)
 
-    def _write_snapshot(self) -> None:
-        if self._snapshots.is_due and self._last_counted is not None:
-            self._snapshots.take(self._last_counted, self.reader.view, self._settled)
+    async def _write_snapshot(self) -> None:
+        if not self._snapshots.is_due or self._last_counted is None:
+            return
+        # Whoever starts from it does not read of what is to follow from the records before it.
+        try:
+            async with asyncio.timeout(_FOLLOWED_SECONDS):
+                await self._sequels.until_none()
+        except TimeoutError:
+            self._snapshots.postpone()
+            return
+        self._snapshots.take(self._last_counted, self.reader.view, self._settled)
 
 
 def _raise_if_cancelled() -> None:

@@ -8,9 +8,11 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from broker.batch import Batch
+from broker.interface import DeadReason, Position
 from broker.record import Outcome, Outcomes, Published, encode_settled
 from services.view.partition import PartitionView
-from services.worker.deciding import NOTHING_TO_DO, Decision, ToCut, ToPublish
+from services.worker.concluding import WithPayload, letter_of
+from services.worker.deciding import NOTHING_TO_DO, Decision, ToCut, ToPublish, ToRefuse
 
 
 class DecidedEntry(NamedTuple):
@@ -18,61 +20,102 @@ class DecidedEntry(NamedTuple):
 
     place: int
     decision: Decision
+    sequels: Sequence[WithPayload] = ()
 
 
 class DecidedBatch(NamedTuple):
-    """A batch's entries without an outcome, decided."""
+    """A batch's entries without an outcome, decided, in the order of their places."""
 
     batch: Batch
     entries: Sequence[DecidedEntry]
 
 
-class _Offsets:
-    """Gives out offsets on top of what the log says."""
+class MadeRecord(NamedTuple):
+    """A record's body, and what is in it."""
+
+    body: bytes
+    entries: int
+    refusals: list[int]
+    """The codes."""
+
+
+class _Making:
+    """A record in the making; gives out offsets on top of what the log says."""
 
     def __init__(self, view: PartitionView) -> None:
         self._view = view
         self._given: dict[str, tuple[int, int]] = {}
+        self.settled: list[Outcomes] = []
+        self.payloads: list[bytes] = []
+        self.sequels: list[WithPayload] = []
+        self.refusals: list[int] = []
+        self.entries = 0
 
-    def next(self, channel: str) -> tuple[int, int]:
+    def add(self, batch: Batch, entries: Sequence[DecidedEntry]) -> None:
+        """Add a batch: as one run of outcomes, or several if entries between were not decided."""
+        run: list[Outcome] = []
+        first = expected = -1
+        for place, decision, sequels in entries:
+            if place != expected:
+                self._add_run(batch, first, run)
+                first, run = place, []
+            run.append(self._outcome(decision, batch, place))
+            self.sequels += sequels
+            expected = place + 1
+        self._add_run(batch, first, run)
+
+    def _add_run(self, batch: Batch, first: int, run: list[Outcome]) -> None:
+        """An `Outcomes` has no gaps."""
+        if run:
+            self.settled.append(
+                Outcomes(batch.producer, batch.number, len(batch.entries), first, run)
+            )
+            self.entries += len(run)
+
+    def _outcome(self, decision: Decision, batch: Batch, place: int) -> Outcome:
+        if isinstance(decision, ToPublish):
+            entry = decision.entry
+            period, offset = self._next(entry.channel) if decision.has_history else (0, 0)
+            self.payloads.append(entry.payload)
+            return Published(
+                entry.channel, period, offset, len(entry.payload), entry.sender, entry.key
+            )
+        if isinstance(decision, ToCut):
+            return NOTHING_TO_DO.outcome
+        if isinstance(decision, ToRefuse):
+            refused = decision.outcome
+            self.refusals.append(refused.code)
+            if decision.is_kept:
+                # Its sender was told that it is safe: somebody may have to look at it.
+                why = f"{refused.code} {refused.message}"
+                entry = batch.entries[place]
+                self.sequels.append(letter_of(entry, batch, DeadReason.REFUSED, why))
+            return refused
+        return decision.outcome
+
+    def _next(self, channel: str) -> tuple[int, int]:
         period, offset = self._given.get(channel) or self._view.top(channel)
         self._given[channel] = period, offset + 1
         return period, offset + 1
 
 
 def encode_outcomes(
-    view: PartitionView, batches: Iterable[DecidedBatch], wall_ms: int
-) -> tuple[bytes, int]:
-    """Make the record that settles these batches; say how many entries it settles."""
-    offsets = _Offsets(view)
-    payloads: list[bytes] = []
-    settled: list[Outcomes] = []
+    view: PartitionView,
+    batches: Iterable[DecidedBatch],
+    wall_ms: int,
+    followed: Position = -1,
+) -> MadeRecord:
+    """Make the record that settles these entries; `followed` is how far sequels are done."""
+    making = _Making(view)
     for batch, entries in batches:
-        run: list[Outcome] = []
-        first = expected = -1
-        for index, decision in entries:
-            if index != expected:
-                _add_run(settled, batch, first, run)
-                first, run = index, []
-            run.append(_outcome(decision, offsets, payloads))
-            expected = index + 1
-        _add_run(settled, batch, first, run)
-    count = sum(len(outcomes.outcomes) for outcomes in settled)
-    return encode_settled(view.ledger.head, wall_ms, settled, payloads), count
-
-
-def _add_run(settled: list[Outcomes], batch: Batch, first: int, run: list[Outcome]) -> None:
-    """An `Outcomes` has no gaps; entries settled earlier leave some."""
-    if run:
-        settled.append(Outcomes(batch.producer, batch.number, len(batch.entries), first, run))
-
-
-def _outcome(decision: Decision, offsets: _Offsets, payloads: list[bytes]) -> Outcome:
-    if isinstance(decision, ToPublish):
-        entry = decision.entry
-        period, offset = offsets.next(entry.channel) if decision.has_history else (0, 0)
-        payloads.append(entry.payload)
-        return Published(entry.channel, period, offset, len(entry.payload), entry.sender)
-    if isinstance(decision, ToCut):
-        return NOTHING_TO_DO
-    return decision.outcome
+        making.add(batch, entries)
+    body = encode_settled(
+        view.ledger.head,
+        wall_ms,
+        making.settled,
+        making.payloads,
+        [sequel for sequel, _ in making.sequels],
+        [payload for _, payload in making.sequels],
+        followed,
+    )
+    return MadeRecord(body, making.entries, making.refusals)

@@ -1,38 +1,29 @@
-"""Deliveries that have their outcomes: set aside what must be kept, then tell the broker.
+"""Deliveries that have their outcomes: set aside what is no batch, then tell the broker.
 
 Rules
-- One task settles, in order, and each delivery once.
+- One task settles, and each delivery once.
 - What cannot be set aside is not settled either, for it would be lost; it waits while others go on,
   and is tried again. Too many of them, and the partition is left: a person has to look.
+
+Not here: dead letters of entries, which follow from records (`following_up`).
 """
 
 import time
 from collections import deque
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import structlog
 
-from broker.batch import Batch, encode_batch
 from broker.errors import BrokerUnavailable, SubmitRefused
-from broker.interface import DeadLetters, DeadReason, Delivery, Intake
+from broker.interface import DeadLetter, DeadLetters, DeadReason, Intake
 from services.worker.counting import WorkerCounters
-from services.worker.deciding import Decision, ToRefuse
+from services.worker.held import HeldDelivery
 
 _log = structlog.get_logger(__name__)
 
 WAITING_AT_MOST = 16
 """Of deliveries that cannot be set aside; a quarter of what a worker may hold."""
 RETRY_SECONDS = 5.0
-
-
-class HeldDelivery(NamedTuple):
-    """A delivery, decoded and decided; `error` if it is no batch."""
-
-    delivery: Delivery
-    batch: Batch | None
-    decisions: list[Decision]
-    error: str
 
 
 class Settling:
@@ -56,8 +47,7 @@ class Settling:
             BrokerUnavailable: the intake is closed.
         """
         for one in held:
-            if await self._set_aside(one):
-                self._count(one)
+            if one.batch is not None or await self._set_aside(one):
                 await self._intake.settle(one.delivery)
                 continue
             self._waiting.append(one)
@@ -76,31 +66,14 @@ class Settling:
         await self.settle(waiting)
 
     async def _set_aside(self, one: HeldDelivery) -> bool:
+        letter = DeadLetter(one.delivery.body, DeadReason.UNDECODABLE, one.error)
         try:
-            if one.batch is None:
-                await self._dead.set_aside(one.delivery.body, DeadReason.UNDECODABLE, one.error)
-                _log.warning("delivery set aside", partition=self._partition, reason=one.error)
-            else:
-                await self._set_aside_refused(one.batch, one.decisions)
+            await self._dead.set_aside(letter)
         except (SubmitRefused, BrokerUnavailable) as error:
             # Unavailable may be the exchange alone; a lost connection ends the intake anyway.
             self._retry_seconds = time.monotonic() + RETRY_SECONDS
             _log.error("cannot set aside", partition=self._partition, reason=str(error))
             return False
+        self._counters.dead.value += 1
+        _log.warning("delivery set aside", partition=self._partition, reason=one.error)
         return True
-
-    async def _set_aside_refused(self, batch: Batch, decisions: Iterable[Decision]) -> None:
-        """Keep what was refused after its sender had been told that it was queued."""
-        for entry, decision in zip(batch.entries, decisions, strict=False):
-            if type(decision) is ToRefuse and decision.is_kept:
-                await self._dead.set_aside(
-                    encode_batch(batch.producer, batch.number, [entry]),
-                    DeadReason.REFUSED,
-                    f"{decision.outcome.code} {decision.outcome.message}",
-                )
-                self._counters.dead.value += 1
-
-    def _count(self, one: HeldDelivery) -> None:
-        self._counters.entries.value += len(one.decisions)
-        self._counters.refused.value += sum(type(each) is ToRefuse for each in one.decisions)
-        self._counters.dead.value += one.batch is None

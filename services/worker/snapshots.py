@@ -49,6 +49,10 @@ class SnapshotWriter:
             self._records >= EVERY_RECORDS or (self._records > 0 and age_seconds >= EVERY_SECONDS)
         )
 
+    def postpone(self) -> None:
+        """Take none now, though it is time; see `AT_MOST_EVERY_SECONDS`."""
+        self._written_seconds = time.monotonic()
+
     def take(self, last: StoredRecord, view: PartitionView, settled: SettledNumbers) -> None:
         """Copy the state as it is after `last`, the record that counted last, to be written."""
         if self._snapshot is not None:

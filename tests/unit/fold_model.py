@@ -285,7 +285,7 @@ class Worker:
             self.world.snapshots.append(self.folding.snapshot())
         batches = self._undecided(random.randint(1, 4))
         if batches:
-            body, _ = encode_outcomes(view, batches, self.world.tick)
+            body = encode_outcomes(view, batches, self.world.tick).body
             self._send(body)
 
     def _undecided(self, batches_at_most: int) -> list[DecidedBatch]:

@@ -6,7 +6,20 @@ Not here: app processes and how they are spoken to (`crew`), tries and their ord
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from forebay.link import Kind, Side, Verdict
+from forebay.link import Kind, Side, SideKind, Verdict
+
+__all__ = [
+    "TRIES_AT_MOST",
+    "TRYING_SECONDS_AT_MOST",
+    "Handled",
+    "Handling",
+    "Kind",
+    "NoHandling",
+    "Question",
+    "Side",
+    "SideKind",
+    "Verdict",
+]
 
 TRIES_AT_MOST = 3
 TRYING_SECONDS_AT_MOST = 60.0

@@ -203,7 +203,7 @@ async def test_two_workers_that_both_believe_to_own_a_partition_settle_nothing_t
             if not settled.has("p", 1, place)
         ]
         if entries:
-            body, _ = encode_outcomes(view, [DecidedBatch(BATCHES[0], entries)], 0)
+            body = encode_outcomes(view, [DecidedBatch(BATCHES[0], entries)], 0).body
             await writer.append(body)
         await scene.settles_all_and_drains()
     scene.verify()

@@ -40,10 +40,10 @@ def decided(
 
 
 def encode(view: PartitionView, *batches: DecidedBatch) -> tuple[Settled, int]:
-    body, count = encode_outcomes(view, batches, 7)
-    record = decode_record(body)
+    made = encode_outcomes(view, batches, 7)
+    record = decode_record(made.body)
     assert isinstance(record, Settled)
-    return record, count
+    return record, made.entries
 
 
 def test_a_record_follows_the_last_that_counted() -> None:

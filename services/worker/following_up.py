@@ -1,0 +1,123 @@
+"""Does what follows from a partition's records: entries for other pools, dead letters.
+
+Rules
+- One record after the other, in the order of the log; what cannot be done waits, and is tried again
+  for as long as the partition is this worker's. Nothing of it is ever given up.
+- Entries go into the pool as batches of a producer that is the log itself, numbered by position: a
+  worker that does them again makes the same batches, and the pool's worker knows them.
+- Dead letters are kept at least once, each with an id that says where it comes from.
+"""
+
+import asyncio
+from collections.abc import Callable
+from itertools import count
+
+import structlog
+
+from broker.batch import Entry, EntryKind, encode_batch
+from broker.errors import BrokerUnavailable, SubmitRefused
+from broker.interface import Broker, DeadLetter, DeadReason
+from broker.partition import Partition
+from broker.record import Letter, NextEntry
+from services.worker.counting import WorkerCounters
+from services.worker.sequels import Sequels, ToFollow
+
+_log = structlog.get_logger(__name__)
+
+_FIRST_PAUSE_SECONDS = 0.05
+_LONGEST_PAUSE_SECONDS = 5.0
+_TELL_EVERY_PAUSES = 10
+
+
+class FollowingUp:
+    """Does the sequels of one log."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        partition: Partition,
+        sequels: Sequels,
+        counters: WorkerCounters,
+        has_followed: Callable[[], None],
+    ) -> None:
+        """Call `has_followed` whenever a record's sequels are done."""
+        self._broker = broker
+        self._partition = partition
+        self._sequels = sequels
+        self._counters = counters
+        self._has_followed = has_followed
+
+    async def run(self) -> None:
+        """Do them until cancelled. Cancelling: what was being done is done again, by the next."""
+        while True:
+            to_follow = await self._sequels.next()
+            for partition, entries in _by_partition(to_follow).items():
+                await self._submit(to_follow, partition, entries)
+            for place, (sequel, payload) in enumerate(
+                zip(to_follow.sequels, to_follow.payloads, strict=True)
+            ):
+                if isinstance(sequel, Letter):
+                    await self._set_aside(to_follow, place, sequel, payload)
+            self._sequels.follow(to_follow.position)
+            self._has_followed()
+
+    async def _submit(
+        self, to_follow: ToFollow, partition: Partition, entries: list[Entry]
+    ) -> None:
+        producer = f"{self._partition.name}.{to_follow.epoch}"
+        # A producer's numbers begin with 1, and positions with 0.
+        number = to_follow.position + 1
+        body = encode_batch(producer, number, entries)
+        inbound = self._broker.inbound(partition)
+        for tries in count(1):
+            try:
+                await inbound.submit(
+                    body,
+                    entries=len(entries),
+                    message_id=f"{producer}/{partition.name}/{number}",
+                )
+            except (SubmitRefused, BrokerUnavailable) as error:
+                await self._pause(tries, f"inbound.{partition.name}", error)
+            else:
+                return
+
+    async def _set_aside(
+        self, to_follow: ToFollow, place: int, letter: Letter, payload: bytes
+    ) -> None:
+        dead = DeadLetter(
+            payload,
+            DeadReason(letter.reason),
+            letter.explanation,
+            channel=letter.channel,
+            attempts=letter.attempts,
+            message_id=f"{to_follow.epoch}.{self._partition.name}/{to_follow.position}/{place}",
+        )
+        for tries in count(1):
+            try:
+                await self._broker.dead.set_aside(dead)
+            except (SubmitRefused, BrokerUnavailable) as error:
+                await self._pause(tries, "dead", error)
+            else:
+                self._counters.dead.value += 1
+                return
+
+    async def _pause(self, tries: int, queue: str, error: Exception) -> None:
+        if tries % _TELL_EVERY_PAUSES == 1:
+            _log.warning(
+                "what follows from entries has to wait",
+                partition=self._partition.name,
+                queue=queue,
+                reason=str(error),
+            )
+        pause_seconds = _FIRST_PAUSE_SECONDS * 2 ** min(tries, 10)
+        await asyncio.sleep(min(pause_seconds, _LONGEST_PAUSE_SECONDS))
+
+
+def _by_partition(to_follow: ToFollow) -> dict[Partition, list[Entry]]:
+    entries: dict[Partition, list[Entry]] = {}
+    for sequel, payload in zip(to_follow.sequels, to_follow.payloads, strict=True):
+        if isinstance(sequel, NextEntry):
+            partition = Partition(sequel.lane, sequel.partition)
+            entry = Entry(EntryKind(sequel.kind), sequel.channel, sequel.sender, payload)
+            entries.setdefault(partition, []).append(entry)
+    return entries

@@ -1,0 +1,222 @@
+"""What a worker holds of one partition: deliveries, and how far their entries have got.
+
+    delivered ──▶ decided, or asked about ──▶ in a record ──▶ settled, when all of a batch are
+
+An entry that a handler looks at is decided when that one answers; the others of its batch go
+on. Of entries of one channel none overtakes another: handlers answer in the order of a channel, and
+what is decided enters records in the order of the deliveries.
+
+Rules
+- A batch may be delivered more than once. Of its copies that are held at once only the first is
+  looked at; all are settled when every entry has its outcome.
+- What has its outcome already, from whoever had the partition before, is not looked at again.
+- No producer's batches go further ahead of one that is still held than settled numbers are kept
+  for: a number that is lower than these counts as settled.
+"""
+
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+
+from broker.batch import Batch, decode_batch
+from broker.errors import UndecodableBody
+from broker.interface import Delivery
+from broker.partition import Partition
+from services.view.settled import NUMBERS_KEPT, SettledNumbers
+from services.worker.concluding import Concluding
+from services.worker.deciding import Deciding, ToCut, ToHandle, ToPublish
+from services.worker.handling.interface import Handled, Handling
+from services.worker.record import DecidedBatch, DecidedEntry
+
+RECORD_ENTRIES_AT_MOST = 1_000
+RECORD_BYTES_AT_MOST = 512 * 1024
+"""A record holds at least one entry, and further ones as far as these go."""
+
+AHEAD_AT_MOST = NUMBERS_KEPT - 64
+"""Of batches, while an earlier one of their producer is held: one of its entries is tried again,
+and others go on. Beyond it the partition waits."""
+
+_by_place = attrgetter("place")
+
+
+class HeldDelivery:
+    """A delivery, decoded; `batch` is None if it is no batch, and `error` says why."""
+
+    __slots__ = ("batch", "decided", "decided_bytes", "delivery", "error", "is_copy", "is_handled")
+
+    def __init__(self, delivery: Delivery, batch: Batch | None, error: str = "") -> None:
+        self.delivery = delivery
+        self.batch = batch
+        self.error = error
+        self.is_copy = False
+        self.is_handled = False
+        """Whether handlers look at some of it, so that entries are not decided in order."""
+        self.decided: list[DecidedEntry] = []
+        """Those that are in no record yet."""
+        self.decided_bytes = 0
+
+
+class Held:
+    """The deliveries that one claim holds of one partition, in the order in which they came."""
+
+    def __init__(
+        self,
+        partition: Partition,
+        deciding: Deciding,
+        concluding: Concluding,
+        handling: Handling,
+        settled: SettledNumbers,
+        has_decided: Callable[[], None],
+    ) -> None:
+        """Call `has_decided` when handlers have answered."""
+        self._partition = partition
+        self._deciding = deciding
+        self._concluding = concluding
+        self._handling = handling
+        self._settled = settled
+        self._has_decided = has_decided
+        self._deliveries: dict[int, HeldDelivery] = {}
+        self._ready_entries = 0
+        self._ready_bytes = 0
+        self._open: dict[str, dict[int, None]] = {}
+        """By producer, the numbers of the batches that are held, in the order of their coming."""
+
+    @property
+    def has_record(self) -> bool:
+        """Whether as much is decided as goes into a record."""
+        return (
+            self._ready_entries >= RECORD_ENTRIES_AT_MOST
+            or self._ready_bytes >= RECORD_BYTES_AT_MOST
+        )
+
+    @property
+    def is_stretched(self) -> bool:
+        """Whether some producer's batches are as far ahead of one that is held as they may be."""
+        return any(
+            next(reversed(numbers)) - next(iter(numbers)) >= AHEAD_AT_MOST
+            for numbers in self._open.values()
+        )
+
+    def take(self, delivery: Delivery) -> None:
+        """Hold a delivery: decide its entries, or have handlers look at them."""
+        held = _decode(delivery)
+        self._deliveries[delivery.tag] = held
+        batch = held.batch
+        if batch is None:
+            return
+        known = batch.producer, batch.number
+        numbers = self._open.get(batch.producer)
+        held.is_copy = numbers is not None and batch.number in numbers
+        if held.is_copy or not batch.entries or self._settled.is_whole(*known):
+            return
+        self._open.setdefault(batch.producer, {})[batch.number] = None
+        has_some = self._settled.has_any(*known)
+        decide = self._deciding.decide
+        for place, entry in enumerate(batch.entries):
+            if has_some and self._settled.has(*known, place):
+                continue
+            decision = decide(entry, self._partition)
+            if isinstance(decision, ToHandle):
+                held.is_handled = True
+                self._ask(held, batch, place, decision)
+            else:
+                held.decided.append(DecidedEntry(place, decision))
+        self._count(held, len(held.decided), len(delivery.body))
+
+    def cut_asked(self, epoch: str) -> bool:
+        """Tell whether an entry that is decided asks for the end of this epoch."""
+        return any(
+            type(entry.decision) is ToCut and entry.decision.epoch == epoch
+            for held in self._deliveries.values()
+            for entry in held.decided
+        )
+
+    def take_decided(self) -> list[DecidedBatch]:
+        """Give what goes into the next record, and hold it as decided no more."""
+        batches: list[DecidedBatch] = []
+        entries = size_bytes = 0
+        for held in self._deliveries.values():
+            if not held.decided or held.batch is None:
+                continue
+            entries += len(held.decided)
+            size_bytes += held.decided_bytes
+            is_too_much = entries > RECORD_ENTRIES_AT_MOST or size_bytes > RECORD_BYTES_AT_MOST
+            if batches and is_too_much:
+                break
+            batches.append(DecidedBatch(held.batch, self._take_from(held)))
+            if is_too_much:
+                break
+        return batches
+
+    def take_settled(self) -> list[HeldDelivery]:
+        """Give the deliveries with nothing left to do, and hold them no more."""
+        done = [held for held in self._deliveries.values() if self._is_settled(held)]
+        for held in done:
+            del self._deliveries[held.delivery.tag]
+            if held.batch is not None and not held.is_copy:
+                self._close(held.batch)
+        return done
+
+    def _close(self, batch: Batch) -> None:
+        numbers = self._open.get(batch.producer)
+        if numbers is not None:
+            numbers.pop(batch.number, None)
+            if not numbers:
+                del self._open[batch.producer]
+
+    def _take_from(self, held: HeldDelivery) -> Sequence[DecidedEntry]:
+        decided = held.decided
+        self._ready_entries -= len(decided)
+        self._ready_bytes -= held.decided_bytes
+        held.decided, held.decided_bytes = [], 0
+        if held.is_handled:
+            decided.sort(key=_by_place)
+            # What handlers do besides may be much.
+            fitting = _count_fitting(decided)
+            held.decided = decided[fitting:]
+            self._count(held, len(held.decided), sum(map(_size_bytes, held.decided)))
+            return decided[:fitting]
+        return decided
+
+    def _is_settled(self, held: HeldDelivery) -> bool:
+        batch = held.batch
+        if batch is None or not batch.entries:
+            return True
+        return self._settled.is_whole(batch.producer, batch.number)
+
+    def _count(self, held: HeldDelivery, entries: int, size_bytes: int) -> None:
+        held.decided_bytes += size_bytes
+        self._ready_entries += entries
+        self._ready_bytes += size_bytes
+
+    def _ask(self, held: HeldDelivery, batch: Batch, place: int, asked: ToHandle) -> None:
+        def hear(handled: Handled) -> None:
+            decided = DecidedEntry(place, *self._concluding.conclude(asked, handled, batch))
+            held.decided.append(decided)
+            self._count(held, 1, _size_bytes(decided))
+            self._has_decided()
+
+        # The same for every copy, and for every worker that may have the partition.
+        key = f"{batch.producer}/{self._partition.name}/{batch.number}/{place}"
+        self._handling.ask(self, asked.question(key), hear)
+
+
+def _decode(delivery: Delivery) -> HeldDelivery:
+    try:
+        return HeldDelivery(delivery, decode_batch(delivery.body))
+    except UndecodableBody as error:
+        return HeldDelivery(delivery, None, str(error))
+
+
+def _size_bytes(decided: DecidedEntry) -> int:
+    decision = decided.decision
+    own = len(decision.entry.payload) if isinstance(decision, ToPublish) else 0
+    return own + sum(len(payload) for _, payload in decided.sequels)
+
+
+def _count_fitting(decided: Sequence[DecidedEntry]) -> int:
+    size_bytes = 0
+    for fitting, entry in enumerate(decided):
+        size_bytes += _size_bytes(entry)
+        if fitting and size_bytes > RECORD_BYTES_AT_MOST:
+            return fitting
+    return len(decided)
