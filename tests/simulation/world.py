@@ -19,6 +19,7 @@ import services.log_reader
 import services.view.ledger
 import services.view.snapshot
 import services.worker.claim
+import services.worker.held
 import services.worker.partition
 import services.worker.snapshots
 from broker.embedded import EmbeddedBroker, EmbeddedLimits
@@ -347,7 +348,7 @@ def small_limits() -> Iterator[None]:
             (services.view.ledger, "FENCE_EVERY_POSITIONS", WITHIN_POSITIONS // 2),
             (services.view.ledger, "SETTLED_WITHIN_POSITIONS", WITHIN_POSITIONS),
             (worker, "PREFETCH", 6),
-            (worker, "RECORD_ENTRIES_AT_MOST", 8),
+            (services.worker.held, "RECORD_ENTRIES_AT_MOST", 8),
             (services.worker.claim, "FENCE_EVERY_SECONDS", 5.0),
             (services.log_reader, "READ_EARLY_SECONDS", 20.0),
             (snapshots, "EVERY_RECORDS", 12),

@@ -7,7 +7,7 @@ from broker.batch import Entry, EntryKind
 from broker.partition import Partition, partition_number
 from services.settings import ChannelOptions, ClientConfig, Config, NamespaceConfig
 from services.wire.errors import ErrorCode
-from services.worker.deciding import Deciding, Decision, ToCut, ToPublish, ToRefuse
+from services.worker.deciding import Deciding, Decision, ToCut, ToHandle, ToPublish, ToRefuse
 from tests.unit.worker.parts import publish
 
 LIMIT_BYTES = 2048
@@ -27,7 +27,9 @@ DECIDING = Deciding(CONFIG)
 def decide(entry: Entry) -> Decision:
     """Decide as the worker of the channel's own partition."""
     count = CONFIG.lanes["main"].partitions
-    return DECIDING.decide(entry, Partition("main", partition_number(entry.channel, count)))
+    decided = DECIDING.decide(entry, Partition("main", partition_number(entry.channel, count)))
+    assert not isinstance(decided, ToHandle)
+    return decided
 
 
 def refusal(entry: Entry) -> ToRefuse:
