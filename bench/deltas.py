@@ -41,7 +41,6 @@ class Session:
     def __init__(self, encoding: Language, outbox: Outbox) -> None:
         self.id = self.user = "bench"
         self.outbox = outbox
-        self.sender: bytes | None = None
         self.encoding: Encoding = encoding
 
     def info(self, chan_info: bytes) -> bytes:
@@ -98,7 +97,7 @@ async def measure(language: Language, publications: Sequence[Publication], *, de
         session = Session(language, Outbox(transport, flusher, OUTBOX_BYTES))
         subscription = Subscription(session, CHANNEL, 0, is_positioned=True)
         if deltas and language.deltas is not None:
-            subscription.tell_deltas(language.deltas, 0)
+            subscription.tell_in(language.deltas)
         hub.add(subscription)
     seconds, received_bytes, previous = 0.0, 0, None
     async with asyncio.TaskGroup() as tasks:

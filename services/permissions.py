@@ -46,6 +46,8 @@ class Tracking(NamedTuple):
     """Whether it recovers without a word of the client's, too."""
     tells_deltas: bool = False
     """Whether it is told what changed, where the client's encoding has a form for it."""
+    tells_own: bool = True
+    """Whether it is told of what its client published itself."""
 
 
 class Permissions:
@@ -178,6 +180,7 @@ class Permissions:
             # Without offsets nobody knows what a client was told before, and only who relies on
             # positions is told to come back when something may be missing.
             tells_deltas=is_positioned and options.has_history and _may_delta(request, options),
+            tells_own=options.echo,
         )
 
 

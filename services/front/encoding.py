@@ -22,10 +22,31 @@ FRAME_BYTES_AT_MOST: Final = 64 * 1024
 
 
 class Piece(NamedTuple):
-    """One publication, and who made it: a session's `sender`."""
+    """One publication, and who made it."""
 
-    sender: bytes
+    client: str
+    """The client's id; empty for whoever is none."""
     content: bytes
+    follows: int = 0
+    """The offset of the publication against which it is told; 0 if it is whole."""
+    offset: int = 0
+    """Its own, where deltas are told."""
+    whole: bytes = b""
+    """What is sent to whom was not told the publication that it follows."""
+
+    @property
+    def size_bytes(self) -> int:
+        """How much it keeps."""
+        return len(self.content) + (len(self.whole) if self.follows else 0)
+
+
+class Part(NamedTuple):
+    """What one client is sent of a frame."""
+
+    content: bytes
+    publications: int
+    ends: int
+    """The offset of the publication that it was told last then, where deltas are told."""
 
 
 class Frame(NamedTuple):
@@ -47,18 +68,32 @@ class Frame(NamedTuple):
     @property
     def size_bytes(self) -> int:
         """How much it keeps."""
-        return len(self.content) + len(self.opening)
+        size_bytes = len(self.content) + len(self.opening)
+        # A piece that is the whole frame is the same bytes.
+        if len(self.pieces) > 1:
+            size_bytes += sum(piece.size_bytes for piece in self.pieces)
+        return size_bytes
+
+    @property
+    def clients(self) -> set[str]:
+        """The ids of those who are not told all of it."""
+        return {piece.client for piece in self.pieces if piece.client}
 
     def after(self, told_offset: int) -> bytes:
         """What is sent to whom was told the publication with this offset last."""
         return self.content if self.follows in (0, told_offset) else self.opening
 
-    def without(self, sender: bytes | None) -> tuple[bytes, int]:
-        """What is sent to this sender, and how many publications that is."""
+    def without(self, client: str, told_offset: int) -> Part:
+        """What is sent to this client, which was told the publication with this offset last."""
         if not self.pieces:
-            return self.content, self.publications
-        others = [piece.content for piece in self.pieces if piece.sender != sender]
-        return b"".join(others), len(others)
+            return Part(self.after(told_offset), self.publications, self.ends)
+        contents: list[bytes] = []
+        for piece in self.pieces:
+            if piece.client == client:
+                continue
+            contents.append(piece.content if piece.follows in (0, told_offset) else piece.whole)
+            told_offset = piece.offset
+        return Part(b"".join(contents), len(contents), told_offset)
 
 
 class Encoding(Protocol):
@@ -85,6 +120,10 @@ class Encoding(Protocol):
 class DeltaEncoding(Encoding, Protocol):
     """How a kind of client is told of what changed from one publication to the next."""
 
+    @property
+    def others(self) -> Encoding:
+        """The same for subscriptions that are not told what their client published itself."""
+
     def encode_missed(self, publications: Sequence[Publication], epoch: str) -> list[Payload]:
         """Publications that follow each other, as they stand in a result; the first is whole."""
 
@@ -99,6 +138,10 @@ class Language(Encoding, Protocol):
     @property
     def deltas(self) -> DeltaEncoding | None:
         """The same language for subscriptions with deltas, if it has them."""
+
+    @property
+    def others(self) -> Encoding:
+        """The same for subscriptions that are not told what their client published itself."""
 
     @property
     def ping(self) -> bytes:

@@ -20,7 +20,7 @@ import msgspec
 
 from services.auth import Identity, ServerSubscription
 from services.front.addresses import Address
-from services.front.following import describe, recover
+from services.front.following import describe, encoding_of, recover
 from services.front.hub import Subscription
 from services.front.payloads import check_readable
 from services.front.session import EndSession, Session
@@ -61,7 +61,7 @@ def find_places(session: Session, identity: Identity, request: ConnectRequest) -
     if len(channels) > session.parts.config.client.channel_limit:
         raise EndSession(Disconnect.CHANNEL_LIMIT, "its token has more than client.channel_limit")
     return [
-        _place(session, identity.user, channel, granted, request)
+        place_in(session, identity.user, channel, granted, request)
         for channel, granted in channels.items()
     ]
 
@@ -75,13 +75,19 @@ def _channels(session: Session, identity: Identity) -> Mapping[str, ServerSubscr
     return {f"{prefix}{USER_BOUNDARY}{identity.user}": _PLAIN} | dict(identity.channels)
 
 
-def _place(
+def place_in(
     session: Session,
     user: str,
     channel: str,
     granted: ServerSubscription,
     request: ConnectRequest,
 ) -> Place:
+    """A channel that the server puts a client into.
+
+    Raises:
+        Refusal: its name is illegal, its namespace unknown, or what is in it cannot be told to this
+            client.
+    """
     address = session.parts.addresses.find(channel)
     check_readable(session.encoding, address.options)
     known = request.subs.get(channel)
@@ -129,6 +135,7 @@ def enroll(
         subscription = Subscription(
             session, channel, parts.view.sequence, is_positioned=tracking.is_positioned
         )
+        subscription.tell_in(encoding_of(session, tracking))
         subscription.is_server_side = True
         subscription.chan_info = granted.info
         subscription.override = granted.override

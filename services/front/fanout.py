@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from services.front.encoding import Encoding, Frame
+from services.front.encoding import Encoding, Frame, Part
 from services.front.hub import Hub, Subscription
 from services.front.measures import Measures
 from services.view.history import Publication
@@ -44,6 +44,7 @@ class _Round:
 
     __slots__ = (
         "_at",
+        "_clients",
         "_ends",
         "_follows",
         "_frames",
@@ -51,12 +52,11 @@ class _Round:
         "_members",
         "_opening",
         "_publications",
-        "_senders",
     )
 
     def __init__(self, frames: list[Frame], members: list[Subscription]) -> None:
         self._frames = frames
-        self._senders = {piece.sender for frame in frames for piece in frame.pieces}
+        self._clients = {client for frame in frames for client in frame.clients}
         self._follows = frames[0].follows
         self._ends = frames[-1].ends
         self._joined = _join(frames, self._follows)
@@ -77,33 +77,36 @@ class _Round:
     def serve_slice(self, slow: list[Subscription]) -> int:
         """Offer to the next sessions; give how many publications were delivered."""
         first = self._frames[0].sequence
-        senders = self._senders
+        clients = self._clients
         delivered = 0
         for member in self._members[self._at : self._at + SLICE_SESSIONS]:
             if not member.is_active:
                 continue
-            if member.joined_at < first and not (senders and member.session.sender in senders):
+            if member.joined_at < first and not (clients and member.session.id in clients):
                 is_next = member.told_offset == self._follows
                 content = self._joined if is_next else self._opening
-                publications = self._publications
+                publications, ends = self._publications, self._ends
             else:
-                content, publications = self._for(member)
+                content, publications, ends = self._for(member)
             if not publications:
                 continue
             if member.outbox.offer(content):
                 delivered += publications
-                member.told_offset = self._ends
+                member.told_offset = ends
             else:
                 slow.append(member)
         self._at += SLICE_SESSIONS
         return delivered
 
-    def _for(self, member: Subscription) -> tuple[bytes, int]:
-        late = [frame for frame in self._frames if frame.sequence > member.joined_at]
-        if self._frames[0].opening:
-            return _join(late, member.told_offset), sum(frame.publications for frame in late)
-        pieces = [frame.without(member.session.sender) for frame in late]
-        return b"".join(content for content, _ in pieces), sum(count for _, count in pieces)
+    def _for(self, member: Subscription) -> Part:
+        contents: list[bytes] = []
+        publications, told_offset = 0, member.told_offset
+        for frame in self._frames:
+            if frame.sequence > member.joined_at:
+                content, count, told_offset = frame.without(member.session.id, told_offset)
+                contents.append(content)
+                publications += count
+        return Part(b"".join(contents), publications, told_offset)
 
 
 class _Backlog:
@@ -245,17 +248,21 @@ class Fanout:
 
 def _serve_others(members: Collection[Subscription], frame: Frame, slow: list[Subscription]) -> int:
     """Offer to everybody what others have made; give how many publications were delivered."""
-    senders = {piece.sender for piece in frame.pieces}
+    clients = frame.clients
     delivered = 0
     for member in members:
         if member.joined_at >= frame.sequence:
             continue
-        content, publications = frame.content, frame.publications
-        if member.session.sender in senders:
-            content, publications = frame.without(member.session.sender)
+        client = member.session.id
+        if client in clients:
+            content, publications, ends = frame.without(client, member.told_offset)
             if not publications:
                 continue
+        else:
+            content, publications = frame.after(member.told_offset), frame.publications
+            ends = frame.ends
         if member.outbox.offer(content):
+            member.told_offset = ends
             delivered += publications
         else:
             slow.append(member)

@@ -11,7 +11,7 @@ Rules
 
 from typing import NamedTuple
 
-from services.front.encoding import DeltaEncoding
+from services.front.encoding import DeltaEncoding, Encoding
 from services.front.session import Session
 from services.front.view_partition import ChannelState
 from services.permissions import Tracking
@@ -86,6 +86,12 @@ def _encode(
 def deltas_of(session: Session, tracking: Tracking) -> DeltaEncoding | None:
     """How a subscription is told what changed, if it is."""
     return session.encoding.deltas if tracking.tells_deltas else None
+
+
+def encoding_of(session: Session, tracking: Tracking) -> Encoding:
+    """How a subscription is told of publications."""
+    language = deltas_of(session, tracking) or session.encoding
+    return language if tracking.tells_own else language.others
 
 
 def describe(

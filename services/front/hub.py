@@ -12,7 +12,7 @@ Not here: whether somebody may subscribe (`permissions`), what they are sent (`f
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final, Protocol
 
-from services.front.encoding import DeltaEncoding, Encoding
+from services.front.encoding import Encoding
 from services.front.outbox import Outbox
 from services.wire.errors import Disconnect, Unsubscribed
 
@@ -21,10 +21,9 @@ class Subscriber(Protocol):
     """The session that holds a subscription."""
 
     id: str
+    """By what its publications are told from others'."""
     user: str
     outbox: Outbox
-    sender: bytes | None
-    """By what its publications are told from others'; None while it has made none."""
 
     @property
     def encoding(self) -> Encoding:
@@ -88,8 +87,11 @@ class Subscription:
         self.told_offset = 0
         """The publication against which it can be told the next, where deltas are told."""
 
-    def tell_deltas(self, encoding: DeltaEncoding, told_offset: int) -> None:
-        """Be told of differences, from the publication with this offset on; before it is added."""
+    def tell_in(self, encoding: Encoding, told_offset: int = 0) -> None:
+        """Be told in an encoding of its own, from the publication with this offset on.
+
+        Before it is added.
+        """
         self.encoding = encoding
         self.told_offset = told_offset
 

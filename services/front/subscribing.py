@@ -19,7 +19,7 @@ from services.auth import (
     verify_subscription_token,
 )
 from services.front.connecting import time_to_live
-from services.front.following import deltas_of, describe, recover
+from services.front.following import describe, encoding_of, recover
 from services.front.hub import Subscription
 from services.front.payloads import check_readable
 from services.front.session import EndSession, Session
@@ -65,9 +65,7 @@ async def subscribe(session: Session, command_id: int, request: SubscribeRequest
         is_positioned=tracking.is_positioned,
     )
     subscription.override = override
-    deltas = deltas_of(session, tracking)
-    if deltas is not None:
-        subscription.tell_deltas(deltas, recovery.told_offset)
+    subscription.tell_in(encoding_of(session, tracking), recovery.told_offset)
     subscription.hears_movements = session.parts.permissions.hears_movements(
         who, address.channel, request, override
     )

@@ -9,6 +9,7 @@ from typing import Final
 from services.front.encoding import FRAME_BYTES_AT_MOST, Frame
 from services.front.encodings.codec import Codec, Wrap, encode_stored
 from services.front.encodings.deltas import Deltas
+from services.front.encodings.others import Others
 from services.view.history import Publication
 from services.wire.errors import Error
 from services.wire.reply import Payload, Push, Result
@@ -24,6 +25,7 @@ class ClientProtocol:
         self._wrap = wrap
         self.carries_bytes: Final = carries_bytes
         self.deltas: Final = Deltas(codec, wrap)
+        self.others: Final = Others(codec, wrap)
         self.ping: Final = wrap([codec.PING]) if has_ping else b""
 
     def encode(

@@ -57,3 +57,11 @@ def encode_stored(codec: Codec, publication: Publication, epoch: str) -> bytes:
     return codec.encode_publication(
         content, None if sender == _NO_SENDER else sender, offset, epoch if offset == 1 else ""
     )
+
+
+def encode_with_epoch(codec: Codec, publication: Publication, epoch: str) -> bytes:
+    """The same, but every publication that has an offset tells the epoch."""
+    offset, content, sender, _ = publication
+    return codec.encode_publication(
+        content, None if sender == _NO_SENDER else sender, offset, epoch if offset else ""
+    )

@@ -1,18 +1,21 @@
 """Publications as differences: told to clients that asked for it, in each of the encodings.
 
 Rules
-- Each publication is told as a delta against the one before it in the channel, which is the one
-  with the offset before its own; or whole, where there is none at hand, or a delta saves nothing.
+- Each publication is told as a delta against the one that was told before it, which is the one
+  before it in the channel, unless what lies between is not told at all (`conflation`); or whole,
+  where there is none at hand, or a delta saves nothing.
 - All of a channel's subscribers share the same bytes. Who was not told the publication before, for
-  it has just subscribed, is given the same with the first one whole (`Frame.opening`).
+  it has just subscribed, is given the same with the first one whole (`Frame.opening`); and so is
+  whatever follows one's own, if that is not told (`Piece.whole`).
 - What is in a history is never a difference; what is recovered may be, but for the first.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from services.front.encoding import FRAME_BYTES_AT_MOST, Frame
-from services.front.encodings.codec import Codec, Wrap, encode_stored
+from services.front.encoding import FRAME_BYTES_AT_MOST, Encoding, Frame, Piece
+from services.front.encodings.codec import Codec, Wrap, encode_stored, encode_with_epoch
+from services.front.encodings.others import client_of
 from services.view.history import Publication
 from services.wire.fossil import encode_delta
 from services.wire.reply import Payload, Push
@@ -38,9 +41,12 @@ class _Pushed(NamedTuple):
 class Deltas:
     """See `DeltaEncoding`."""
 
-    def __init__(self, codec: Codec, wrap: Wrap) -> None:
+    def __init__(self, codec: Codec, wrap: Wrap, *, in_pieces: bool = False) -> None:
+        """`in_pieces` for those who are not told what they published themselves."""
         self._codec = codec
         self._wrap = wrap
+        self._in_pieces = in_pieces
+        self.others: Final[Encoding] = self if in_pieces else Deltas(codec, wrap, in_pieces=True)
 
     def encode(
         self,
@@ -87,10 +93,23 @@ class Deltas:
             sequence,
             content,
             len(pushes),
+            self._pieces(prefix, page, epoch) if self._in_pieces else (),
             follows=first.follows,
             ends=page[-1].told.publication.offset,
             opening=opening,
         )
+
+    def _pieces(self, prefix: bytes, page: list[_Pushed], epoch: str) -> tuple[Piece, ...]:
+        return tuple(self._piece(prefix, *pushed, epoch) for pushed in page)
+
+    def _piece(self, prefix: bytes, told: _Told, push: bytes, epoch: str) -> Piece:
+        publication = told.publication
+        content = whole = self._wrap([push])
+        if told.follows:
+            of_whole = self._whole(publication, epoch)
+            whole = self._wrap([self._codec.encode_publication_push(prefix, of_whole)])
+        client = client_of(publication.sender)
+        return Piece(client, content, told.follows, publication.offset, whole)
 
     def _told(
         self, publications: Sequence[Publication], epoch: str, previous: Publication | None
@@ -100,23 +119,25 @@ class Deltas:
             if delta is None:
                 yield _Told(publication, self._whole(publication, epoch), 0)
             else:
-                encoded = self._encode(publication, delta, epoch)
-                yield _Told(publication, self._codec.mark_delta(encoded), publication.offset - 1)
+                encoded = self._codec.mark_delta(self._encode(publication, delta[1], epoch))
+                yield _Told(publication, encoded, delta[0])
             previous = publication
 
     def _whole(self, publication: Publication, epoch: str) -> bytes:
         return self._encode(publication, publication.data, epoch)
 
     def _encode(self, publication: Publication, data: bytes, epoch: str) -> bytes:
-        quoted = self._codec.quote_data(data)
-        return encode_stored(self._codec, publication._replace(data=quoted), epoch)
+        quoted = publication._replace(data=self._codec.quote_data(data))
+        if self._in_pieces:
+            return encode_with_epoch(self._codec, quoted, epoch)
+        return encode_stored(self._codec, quoted, epoch)
 
 
-def _delta(previous: Publication | None, publication: Publication) -> bytes | None:
-    """What changed, if that is shorter to tell."""
-    if previous is None or not 0 < previous.offset == publication.offset - 1:
+def _delta(previous: Publication | None, publication: Publication) -> tuple[int, bytes] | None:
+    """What changed and since which offset, if that is shorter to tell."""
+    if previous is None or not 0 < previous.offset < publication.offset:
         return None
     delta = encode_delta(previous.data, publication.data)
     if delta is None or len(delta) + _MARK_BYTES >= len(publication.data):
         return None
-    return delta
+    return previous.offset, delta

@@ -8,7 +8,7 @@ Rules
 from collections.abc import Sequence
 from typing import Final
 
-from services.front.encoding import Language
+from services.front.encoding import Encoding, Language
 from services.front.encodings.client_protocol import ClientProtocol
 from services.front.encodings.codec import Wrap
 from services.front.encodings.http_json import blocks, lines
@@ -32,6 +32,11 @@ class OneWay:
         self.encode_stored = pushes.encode_stored
         self._encode_reply = pushes.encode_reply
         self.ping: Final = pushes.ping + native_ping
+
+    @property
+    def others(self) -> Encoding:
+        """See `Language.others`: a one-way client publishes nothing."""
+        return self
 
     def encode_reply(self, command_id: int, result: Result) -> bytes:
         """See `Language.encode_reply`."""

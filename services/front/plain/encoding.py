@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 import orjson
 
-from services.front.encoding import FRAME_BYTES_AT_MOST, Frame, Piece
+from services.front.encoding import FRAME_BYTES_AT_MOST, Encoding, Frame, Piece
 from services.front.transports.frames import frame_text
 from services.template import Template
 from services.view.history import Publication
@@ -57,11 +57,12 @@ class PlainText:
         pieces: list[Piece] = []
         size_bytes = 0
         for publication in publications:
-            content = frame_text(self._sentence(channel, publication))
+            author = _author(publication.sender)
+            content = frame_text(self._sentence(channel, publication, author))
             if pieces and size_bytes + len(content) > FRAME_BYTES_AT_MOST:
                 frames.append(_frame(sequence, pieces))
                 pieces, size_bytes = [], 0
-            pieces.append(Piece(publication.sender, content))
+            pieces.append(Piece(author.client if author is not None else "", content))
             size_bytes += len(content)
         frames.append(_frame(sequence, pieces))
         return frames
@@ -78,6 +79,11 @@ class PlainText:
     deltas = None
     """See `Language.deltas`."""
 
+    @property
+    def others(self) -> Encoding:
+        """See `Language.others`: plain clients never are."""
+        return self
+
     ping = b""
     """See `Language.ping`: plain clients are pinged by the WebSocket's own frames."""
 
@@ -93,8 +99,7 @@ class PlainText:
         """See `Language.encode_stored`."""
         return Payload(publication.data)
 
-    def _sentence(self, channel: str, publication: Publication) -> bytes:
-        author = _author(publication.sender)
+    def _sentence(self, channel: str, publication: Publication, author: _Author | None) -> bytes:
         user, client = (author.user, author.client) if author is not None else ("", "")
         return self._relay.render(
             {

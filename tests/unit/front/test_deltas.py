@@ -202,7 +202,7 @@ async def join(stage: Stage, count: int, joined_at: int = 0) -> list[Client]:
     for client in clients:
         client.news()
         subscription = Subscription(client.session, "huge", joined_at, is_positioned=True)
-        subscription.tell_deltas(deltas, 0)
+        subscription.tell_in(deltas)
         client.session.join(subscription)
     return clients
 
@@ -242,9 +242,21 @@ async def test_a_huge_channel_is_told_the_same_in_slices(stage: Stage, size: int
 async def test_a_publication_that_nothing_is_known_before_is_whole_for_all(stage: Stage) -> None:
     (client,) = await join(stage, 1)
     stage.fanout.publish("huge", [publication(1)], 1)
-    stage.fanout.publish("huge", [publication(3)], 2, "", publication(1))
     stage.fanout.publish("huge", [publication(4)], 3)
-    assert [each.get("delta", False) for each in pushed(client.news())] == [False] * 3
+    assert [each.get("delta", False) for each in pushed(client.news())] == [False] * 2
+
+
+async def test_where_not_all_are_told_a_change_is_told_since_the_last_that_was(
+    stage: Stage,
+) -> None:
+    (client,) = await join(stage, 1)
+    reader = Reader()
+    stage.fanout.publish("huge", [publication(1)], 1)
+    stage.fanout.publish("huge", [publication(4)], 2, "", publication(1))
+    stage.fanout.publish("huge", [publication(9)], 3, "", publication(5))
+    told = pushed(client.news())
+    assert [each.get("delta", False) for each in told] == [False, True, False]
+    assert [reader.read(each)["version"] for each in told] == [1, 4, 9]
 
 
 async def test_what_is_not_numbered_breaks_the_chain(stage: Stage) -> None:

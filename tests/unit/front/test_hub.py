@@ -21,7 +21,6 @@ class Subscriber:
         self.user = ""
         self.outbox = Outbox(Wire(), Flusher(lambda _: None, lambda _, __: None), 1000)
         self.encoding = encoding
-        self.sender: bytes | None = None
         self.told: list[tuple[str, Unsubscribed]] = []
         self._hub = hub
 

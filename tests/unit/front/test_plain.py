@@ -195,14 +195,11 @@ async def test_who_published_part_of_a_record_hears_the_rest(
     monkeypatch.setattr(fanout_module, "SLICE_SESSIONS", slice_sessions)
     clients = [await room.enter() for _ in range(3)]
     for client in clients:
-        client.session.sender = b'{"user":"","client":"%b"}' % client.session.id.encode()
         client.news()
     first, second, _ = clients
-    assert first.session.sender is not None
-    assert second.session.sender is not None
     record = [
-        publication(1, first.session.sender, "a"),
-        publication(2, second.session.sender, "b"),
+        publication(1, first.session.info(b""), "a"),
+        publication(2, second.session.info(b'{"seat":2}'), "b"),
         publication(3, b"null", "c"),
     ]
     room.stage.fanout.publish("room", record, room.parts.view.sequence + 1)
