@@ -55,6 +55,20 @@ class HeldDelivery:
         self.decided_bytes = 0
 
 
+class _Open:
+    """One producer's batches that are held, and the highest since the first of them."""
+
+    __slots__ = ("highest", "numbers")
+
+    def __init__(self) -> None:
+        self.numbers: set[int] = set()
+        self.highest = 0
+
+    def add(self, number: int) -> None:
+        self.numbers.add(number)
+        self.highest = max(self.highest, number)
+
+
 class Held:
     """The deliveries that one claim holds of one partition, in the order in which they came."""
 
@@ -77,8 +91,8 @@ class Held:
         self._deliveries: dict[int, HeldDelivery] = {}
         self._ready_entries = 0
         self._ready_bytes = 0
-        self._open: dict[str, dict[int, None]] = {}
-        """By producer, the numbers of the batches that are held, in the order of their coming."""
+        self._open: dict[str, _Open] = {}
+        """The batches that are held, by producer."""
 
     @property
     def has_record(self) -> bool:
@@ -92,8 +106,7 @@ class Held:
     def is_stretched(self) -> bool:
         """Whether some producer's batches are as far ahead of one that is held as they may be."""
         return any(
-            next(reversed(numbers)) - next(iter(numbers)) >= AHEAD_AT_MOST
-            for numbers in self._open.values()
+            each.highest - min(each.numbers) >= AHEAD_AT_MOST for each in self._open.values()
         )
 
     def take(self, delivery: Delivery) -> None:
@@ -104,11 +117,13 @@ class Held:
         if batch is None:
             return
         known = batch.producer, batch.number
-        numbers = self._open.get(batch.producer)
-        held.is_copy = numbers is not None and batch.number in numbers
+        of_producer = self._open.get(batch.producer)
+        held.is_copy = of_producer is not None and batch.number in of_producer.numbers
         if held.is_copy or not batch.entries or self._settled.is_whole(*known):
             return
-        self._open.setdefault(batch.producer, {})[batch.number] = None
+        if of_producer is None:
+            of_producer = self._open[batch.producer] = _Open()
+        of_producer.add(batch.number)
         has_some = self._settled.has_any(*known)
         decide = self._deciding.decide
         for place, entry in enumerate(batch.entries):
@@ -157,10 +172,10 @@ class Held:
         return done
 
     def _close(self, batch: Batch) -> None:
-        numbers = self._open.get(batch.producer)
-        if numbers is not None:
-            numbers.pop(batch.number, None)
-            if not numbers:
+        of_producer = self._open.get(batch.producer)
+        if of_producer is not None:
+            of_producer.numbers.discard(batch.number)
+            if not of_producer.numbers:
                 del self._open[batch.producer]
 
     def _take_from(self, held: HeldDelivery) -> Sequence[DecidedEntry]:

@@ -13,6 +13,7 @@ from services.view.ledger import Judgement
 from services.view.partition import PartitionView
 from services.worker.counting import WorkerCounters
 from services.worker.deciding import Deciding
+from services.worker.handling.interface import Handling
 from services.worker.partition import PartitionWorker
 from tests.unit.view.writing import MAIN, REMEMBER_SECONDS, kept
 
@@ -91,11 +92,14 @@ class Scene:
             await broker.inbound(MAIN).submit(body, entries=1, message_id="")
 
     @asynccontextmanager
-    async def worker(self, name: str) -> AsyncIterator[PartitionWorker]:
+    async def worker(
+        self, name: str, handling: Handling | None = None
+    ) -> AsyncIterator[PartitionWorker]:
         """A worker that dies at the end, together with its connection."""
         counters = WorkerCounters()
         async with self.node.open(name) as broker:
-            worker = PartitionWorker(broker, MAIN, CONFIG, Deciding(CONFIG), counters)
+            deciding = Deciding(CONFIG, handling)
+            worker = PartitionWorker(broker, MAIN, CONFIG, deciding, counters, handling=handling)
             running = asyncio.ensure_future(worker.run())
             try:
                 yield worker
@@ -171,7 +175,9 @@ class Scene:
             offsets[life] = offsets.get(life, 0) + 1
             assert each.outcome.offset == offsets[life]
             published.setdefault(channel, []).append(each.payload)
-        for channel, payloads in published.items():
+        channels = {entry.channel for each in self.submitted for entry in each.entries}
+        for channel in channels & published.keys():
+            payloads = published[channel]
             assert payloads == [
                 entry.payload
                 for each in self.submitted
