@@ -25,6 +25,10 @@ class SubmitRefused(BrokerError):
     """The broker said no, and so certainly keeps nothing: its pool is full, or has no queue."""
 
 
+class DeadLettersInUse(BrokerError):
+    """Somebody else reads the dead letters, and holds them meanwhile."""
+
+
 class TopologyProblem(BrokerError):
     """The broker is there, but not what a deployment needs; `next_step` says what to do."""
 

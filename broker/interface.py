@@ -169,14 +169,51 @@ class Inbound(Protocol):
         """
 
 
+class HeldLetter(NamedTuple):
+    """A dead letter, and the right to drop it once."""
+
+    tag: int
+    letter: DeadLetter
+
+
+class LetterReader(Protocol):
+    """An open read of the dead letters; iterating gives those that were there when it began.
+
+    Promises: they come oldest first, each once, and the iteration ends after the last of them. What
+    was not dropped is back in its place, for the next reader, when the read has ended, in whatever
+    way; it can be read in vain a million times.
+    """
+
+    def __aiter__(self) -> AsyncIterator[HeldLetter]: ...
+
+    async def drop(self, held: HeldLetter) -> None:
+        """Take a letter out for good; certain only when the context was left without an error.
+
+        Raises:
+            BrokerUnavailable: the read is closed; the letter may still be there.
+        """
+
+
 class DeadLetters(Protocol):
-    """Where a worker puts what cannot be handled, with the reason."""
+    """Where a worker puts what cannot be handled, with the reason, and where a person finds it."""
 
     async def set_aside(self, letter: DeadLetter) -> None:
         """Keep a letter for a person to look at, and wait until the broker has it safe.
 
         Raises:
             SubmitRefused, BrokerUnavailable: as for `Inbound.submit`.
+        """
+
+    def read(self) -> AbstractAsyncContextManager[LetterReader]:
+        """Look at all that is there; leaving puts back what was not dropped.
+
+        One at a time: what a reader holds another cannot see, and would get the rest out of order.
+
+        Raises:
+            DeadLettersInUse: on entering, if somebody else reads them.
+            BrokerUnavailable: on entering, if there is no connection; on leaving, if what was
+                dropped may still be there.
+            TopologyProblem: on entering, if they are not there, or not for us.
         """
 
 

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from broker.embedded.bus import EmbeddedListener, SharedBus
-from broker.embedded.dead import StoredDead
+from broker.embedded.dead import EmbeddedLetters, StoredDead
 from broker.embedded.link import Link
 from broker.embedded.pool import EmbeddedIntake, StoredPool, WaitingBatch
 from broker.embedded.stream import EmbeddedReader, StoredStream
@@ -198,6 +198,22 @@ class EmbeddedDead:
         Cancelling: it may or may not be kept.
         """
         await self._link.publish(lambda: self._stored.store(letter))
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[EmbeddedLetters]:
+        """Look at all that is there.
+
+        Raises:
+            DeadLettersInUse, BrokerUnavailable: as `DeadLetters.read` says.
+        """
+        await self._link.reach()
+        reader = self._stored.open_reader(self._link.travel)
+        self._link.attach(reader)
+        try:
+            yield reader
+            reader.verify_is_open()
+        finally:
+            self._link.detach(reader)
 
 
 class EmbeddedBus:

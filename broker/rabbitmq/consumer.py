@@ -27,6 +27,7 @@ class Arrived(NamedTuple):
     is_redelivered: bool
     stream_offset: int
     """Where it is in its stream; -1 if it came from a queue."""
+    properties: Basic.Properties
 
 
 class Consumer:
@@ -37,18 +38,22 @@ class Consumer:
         self._arrived: list[Arrived] = []
         self._news = asyncio.Event()
         self._is_closed = False
+        channel.closing.add_done_callback(self._close)
+        channel.on_consumer_cancel_callbacks.add(self._cancelled)
 
     async def _arrive(self, message: DeliveredMessage) -> None:
         delivery = message.delivery
         if not isinstance(delivery, Basic.Deliver):
             raise TypeError("a consumer's callback only gets deliveries")
-        offset = (message.header.properties.headers or {}).get("x-stream-offset")
+        properties = message.header.properties
+        offset = (properties.headers or {}).get("x-stream-offset")
         self._arrived.append(
             Arrived(
                 delivery.delivery_tag or 0,
                 message.body,
                 bool(delivery.redelivered),
                 offset if isinstance(offset, int) else -1,
+                properties,
             )
         )
         self._news.set()
@@ -82,19 +87,41 @@ class Consumer:
         with translating_amqp_errors():
             await self._channel.basic_ack(tag, multiple=and_all_before, wait=False)
 
-    async def _consume(
-        self, queue: str, prefetch: int, arguments: Arguments, exclusive: bool, tag: str | None
+    async def look_at(self, queue: str) -> tuple[int, int]:
+        """Tell how many messages of a queue nobody holds, and how many consumers it has.
+
+        Raises:
+            BrokerUnavailable: the channel is closed.
+            TopologyProblem: there is no such queue, which closes the channel.
+        """
+        with translating_amqp_errors():
+            declared = await self._channel.queue_declare(queue, passive=True)
+        return declared.message_count or 0, declared.consumer_count or 0
+
+    async def consume(
+        self,
+        queue: str,
+        *,
+        prefetch: int,
+        arguments: Arguments | None = None,
+        is_exclusive: bool = False,
+        tag: str | None = None,
     ) -> None:
-        self._channel.closing.add_done_callback(self._close)
-        self._channel.on_consumer_cancel_callbacks.add(self._cancelled)
-        await self._channel.basic_qos(prefetch_count=prefetch)
-        await self._channel.basic_consume(
-            queue,
-            self._arrive,
-            arguments=dict(arguments),
-            exclusive=exclusive,
-            consumer_tag=tag,
-        )
+        """Let messages arrive, up to `prefetch` beside those of consumers begun here before.
+
+        Raises:
+            BrokerUnavailable: the channel is closed.
+            TopologyProblem: there is no such queue, or it is not for us.
+        """
+        with translating_amqp_errors():
+            await self._channel.basic_qos(prefetch_count=prefetch)
+            await self._channel.basic_consume(
+                queue,
+                self._arrive,
+                arguments=dict(arguments or {}),
+                exclusive=is_exclusive,
+                consumer_tag=tag,
+            )
 
     async def _cancelled(self, _: Basic.Cancel) -> None:
         self._close()
@@ -149,8 +176,9 @@ async def consuming(
     """
     try:
         consumer = Consumer(channel)
-        with translating_amqp_errors():
-            await consumer._consume(queue, prefetch, arguments or {}, is_exclusive, tag)
+        await consumer.consume(
+            queue, prefetch=prefetch, arguments=arguments, is_exclusive=is_exclusive, tag=tag
+        )
         yield consumer
     finally:
         await close_channel(channel)

@@ -91,7 +91,7 @@ class RabbitBroker:
     @property
     def dead(self) -> RabbitDeadLetters:
         """See `Broker.dead`."""
-        return RabbitDeadLetters(self._names, self._setting_aside)
+        return RabbitDeadLetters(self._names, self._setting_aside, self._consuming)
 
     @property
     def bus(self) -> RabbitBus:

@@ -25,6 +25,7 @@ SECOND = Partition("main", 1)
 MISSING = Partition("main", 7)
 
 POOL_BYTES = 64 * 1024
+DEAD_BYTES = 512 * 1024
 WAIT_SECONDS = 10.0
 SILENT_SECONDS = 0.3
 """So long nothing may come, where nothing is to come."""
@@ -33,7 +34,7 @@ _POLL_SECONDS = 0.01
 
 
 class BrokerNode(Protocol):
-    """A broker node with `LANES`, whose pools hold `POOL_BYTES`."""
+    """A broker node with `LANES`, whose pools hold `POOL_BYTES`, and dead letters `DEAD_BYTES`."""
 
     def open(self, node_id: str | None = None) -> AbstractAsyncContextManager[Broker]:
         """Connect a process, and wait until it is."""
@@ -56,7 +57,9 @@ class BrokerNode(Protocol):
 
 class EmbeddedNode:
     def __init__(self) -> None:
-        self._node = EmbeddedBroker(LANES, limits=EmbeddedLimits(inbound_max_bytes=POOL_BYTES))
+        self._node = EmbeddedBroker(
+            LANES, limits=EmbeddedLimits(inbound_max_bytes=POOL_BYTES, dead_max_bytes=DEAD_BYTES)
+        )
 
     def open(self, node_id: str | None = None) -> AbstractAsyncContextManager[Broker]:
         return self._node.open(node_id)
@@ -166,6 +169,6 @@ async def wait_connected(broker: Broker, *, expected: bool = True) -> None:
 
 async def prepare_rabbit(url: str, prefix: str) -> RabbitNode:
     """Declare everything under a prefix on a running node."""
-    limits = TopologyLimits(inbound_max_bytes=POOL_BYTES)
+    limits = TopologyLimits(inbound_max_bytes=POOL_BYTES, dead_max_bytes=DEAD_BYTES)
     await apply_topology((url,), prefix=prefix, lanes=LANES, limits=limits)
     return RabbitNode(url, prefix)
