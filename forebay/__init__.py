@@ -8,7 +8,42 @@ packages of its own. Only the command line does, late, and after it has put ours
 
 from importlib.metadata import PackageNotFoundError, version
 
-__all__ = ["__version__"]
+from forebay.app import App
+from forebay.dependency import Depends, State, WrongHandler
+from forebay.event import (
+    Acting,
+    Call,
+    Connect,
+    Event,
+    Left,
+    Message,
+    Publication,
+    Subscribe,
+)
+from forebay.outcome import SWALLOW, Admission, Disconnect, InvalidData, Refuse, Swallow, Welcome
+
+__all__ = [
+    "SWALLOW",
+    "Acting",
+    "Admission",
+    "App",
+    "Call",
+    "Connect",
+    "Depends",
+    "Disconnect",
+    "Event",
+    "InvalidData",
+    "Left",
+    "Message",
+    "Publication",
+    "Refuse",
+    "State",
+    "Subscribe",
+    "Swallow",
+    "Welcome",
+    "WrongHandler",
+    "__version__",
+]
 
 try:
     __version__ = version("forebay")

@@ -119,10 +119,10 @@ class LeaveNote(_Value, frozen=True, kw_only=True):
 
 
 Hook = ConnectAsk | ConnectReply | SubscribeAsk | SubscribeReply | LeaveNote
-_Kind = TypeVar("_Kind", ConnectAsk, ConnectReply, SubscribeAsk, SubscribeReply, LeaveNote)
+_Kind = TypeVar("_Kind", bound=Hook)
 
 _encoder = msgspec.json.Encoder()
-_decoders: Final = {
+_decoders: Final[dict[type, msgspec.json.Decoder[Hook]]] = {
     kind: msgspec.json.Decoder(kind)
     for kind in (ConnectAsk, ConnectReply, SubscribeAsk, SubscribeReply, LeaveNote)
 }
