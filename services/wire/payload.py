@@ -13,7 +13,7 @@ Not here: limits on the size (the front and the worker each have theirs).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -41,16 +41,25 @@ def one_line(raw: bytes) -> bytes:
     return raw
 
 
-def validate_payload(
-    raw: bytes, look_at: Callable[[Any], Error | None] | None = None
-) -> Error | None:
+class Requirement(Protocol):
+    """What a payload must be beside JSON."""
+
+    @property
+    def is_met(self) -> Callable[[Any], bool]:
+        """Whether what was parsed is so."""
+
+    def refusal(self, value: Any) -> Error:
+        """Say why it is refused, if it is not."""
+
+
+def validate_payload(raw: bytes, requirement: Requirement | None = None) -> Error | None:
     """Why a payload is refused, or None if it is JSON that every subscriber can read.
 
     Refused are, besides what is no JSON at all: text that is not UTF-8, a lone surrogate, a number
     beyond what a double holds (any integer of 310 digits is), and nesting beyond 254 levels. orjson
     applies all of it; its own sentence is not passed on, since it may quote the payload.
 
-    `look_at` may have something to say against what was parsed, so that nobody parses it twice.
+    A requirement is held against what was parsed here, so that nobody parses it twice.
     """
     try:
         value = orjson.loads(raw)
@@ -58,7 +67,9 @@ def validate_payload(
         return ErrorCode.BAD_REQUEST.explained(_reason(error))
     if raw.count(b"[") + raw.count(b"{") > DEEPEST_LEVELS and not _is_writable(value):
         return ErrorCode.BAD_REQUEST.explained(f"data is nested over {DEEPEST_LEVELS} levels deep")
-    return None if look_at is None else look_at(value)
+    if requirement is None or requirement.is_met(value):
+        return None
+    return requirement.refusal(value)
 
 
 def _is_writable(value: object) -> bool:

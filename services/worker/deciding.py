@@ -213,7 +213,7 @@ class Deciding:
             return ErrorCode.BAD_REQUEST.explained(f"data is over {self._size_limit_bytes} bytes")
         if rules.is_binary:
             return None
-        return validate_payload(payload, None if rules.schema is None else rules.schema.validate)
+        return validate_payload(payload, rules.schema)
 
     def _look_up(self, name: str) -> _Rules:
         try:

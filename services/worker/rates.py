@@ -21,9 +21,6 @@ from services.units import Rate
 BUCKETS_AT_MOST: Final = 65_536
 """Of one rate: 10 MB (measured: 160 bytes each), whatever their owners are called."""
 
-# Looked at for each that is used, so that those that are full go faster than others come.
-_LOOKED_AT: Final = 2
-
 _NANOSECONDS: Final = 1_000_000_000
 
 
@@ -51,13 +48,14 @@ class Buckets:
         is_taken = full + self._period <= now + self._period * self._at_most
         self._full[key] = full + self._period if is_taken else full
         self._full.move_to_end(key)
-        self._forget(now)
+        oldest = next(iter(self._full))  # at the most the one just used, which is not full
+        if self._full[oldest] <= now or len(self._full) > BUCKETS_AT_MOST:
+            del self._full[oldest]
+            self._forget_full(now)
         return is_taken
 
-    def _forget(self, now: int) -> None:
-        """Let those go that are full; and if there are too many, the one used longest ago."""
-        for _ in range(_LOOKED_AT):
-            oldest = next(iter(self._full))  # at the most the one just used, which is not full
-            if self._full[oldest] > now and len(self._full) <= BUCKETS_AT_MOST:
-                return
+    def _forget_full(self, now: int) -> None:
+        """Let one more go, if it is full, so that they go faster than others come."""
+        oldest = next(iter(self._full))
+        if self._full[oldest] <= now:
             del self._full[oldest]

@@ -18,18 +18,17 @@ from services.worker.misfit import Misfits
 
 
 class Schema:
-    """A schema, made ready."""
+    """A schema, made ready: a `Requirement` of payloads."""
 
-    __slots__ = ("_is_valid", "_misfits")
+    __slots__ = ("_misfits", "is_met")
 
     def __init__(self, file: SchemaFile) -> None:
         """Make a schema that was read before ready."""
         schema = orjson.loads(file.text)
-        self._is_valid = compile_schema(schema).is_valid
+        self.is_met = compile_schema(schema).is_valid
+        """See `Requirement.is_met`."""
         self._misfits = Misfits(schema)
 
-    def validate(self, value: Any) -> Error | None:
-        """Say why a value is refused, or None if it fits."""
-        if self._is_valid(value):
-            return None
+    def refusal(self, value: Any) -> Error:
+        """See `Requirement.refusal`."""
         return ErrorCode.INVALID_DATA.explained(self._misfits.explain(value))
