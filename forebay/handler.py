@@ -15,7 +15,7 @@ import msgspec
 
 from forebay.dependency import Resources, WrongHandler, bind, name_of
 from forebay.event import Call, Connect, Event, Left, Message, Publication, Subscribe, WithData
-from forebay.hooks import ConnectReply, ServerSubscription, SubscribeReply, encode_hook
+from forebay.hooks import ConnectReply, ServerSubscription, SubscribeReply, decode_hook, encode_hook
 from forebay.link import ANSWER_BYTES_AT_MOST, Answer, Kind, Task, Verdict
 from forebay.outcome import SWALLOW, Admission, Welcome
 from forebay.pattern import Pattern
@@ -133,7 +133,7 @@ def _of_connect(_task: Task, result: object) -> tuple[Verdict, bytes]:
         expire_at=None if result.expire_at is None else unix_seconds(result.expire_at),
         subs=_subscriptions_of(result),
     )
-    return Verdict.REPLIED, encode_hook(_checked(reply))
+    return Verdict.REPLIED, _written(reply)
 
 
 def _of_subscribe(_task: Task, result: object) -> tuple[Verdict, bytes]:
@@ -147,7 +147,7 @@ def _of_subscribe(_task: Task, result: object) -> tuple[Verdict, bytes]:
         expire_at=None if result.expire_at is None else unix_seconds(result.expire_at),
         override=dict(result.override),
     )
-    return Verdict.REPLIED, encode_hook(_checked(reply))
+    return Verdict.REPLIED, _written(reply)
 
 
 _MEANINGS: Final[dict[Kind, Callable[[Task, object], tuple[Verdict, bytes]]]] = {
@@ -182,12 +182,11 @@ def _subscriptions_of(welcome: Welcome) -> dict[str, ServerSubscription]:
     }
 
 
-_Reply = ConnectReply | SubscribeReply
-
-
-def _checked(reply: _Reply) -> _Reply:
-    """The same, if a front can read it: nothing checks what a team's code puts where."""
+def _written(reply: ConnectReply | SubscribeReply) -> bytes:
+    """The reply as bytes, if a front can read them: nothing checks what a team puts where."""
+    data = encode_hook(reply)
     try:
-        return msgspec.convert(msgspec.to_builtins(reply), type(reply))
-    except msgspec.ValidationError as error:
+        decode_hook(data, type(reply))
+    except msgspec.DecodeError as error:
         raise Nonsense(f"the reply is of no use: {error}") from None
+    return data

@@ -20,12 +20,20 @@ Not here: who is asked at all, how long a front waits, and what it does without 
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
 DISCONNECT_CODES: Final = 3_000
 """Codes from here on end a session, as in the protocol; those below are errors of one command."""
+
+
+# msgspec reads nothing but null into `Raw | None`. Read as Raw, a part that is there is raw JSON,
+# `null` too, and one that is missing has its default, None.
+if TYPE_CHECKING:
+    Part = msgspec.Raw | None
+else:
+    Part = msgspec.Raw
 
 
 class _Value(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -39,10 +47,10 @@ class ConnectAsk(_Value, frozen=True, kw_only=True):
     """As its valid token says; empty without one. An invalid token is refused before."""
     client: str = ""
     """The id that its session will have."""
-    info: msgspec.Raw | None = None
+    info: Part = None
     """What its token says that others see."""
     has_token: bool = False
-    data: msgspec.Raw | None = None
+    data: Part = None
     """What it sent with its connect. Always JSON: a client whose data is none is refused before."""
     name: str = ""
     """Of its SDK, as it says."""
@@ -60,9 +68,9 @@ class ConnectAsk(_Value, frozen=True, kw_only=True):
 class ServerSubscription(_Value, frozen=True, kw_only=True):
     """A channel that a client is put into as it connects."""
 
-    info: msgspec.Raw | None = None
+    info: Part = None
     """What the others in the channel see beside the client."""
-    data: msgspec.Raw | None = None
+    data: Part = None
     """What the client is told with it."""
     override: dict[str, bool] = {}
     """Namespace options that a subscription token may change too."""
@@ -73,9 +81,9 @@ class ConnectReply(_Value, frozen=True, kw_only=True):
 
     user: str | None = None
     """Empty for an anonymous client."""
-    info: msgspec.Raw | None = None
+    info: Part = None
     """What others see of it."""
-    data: msgspec.Raw | None = None
+    data: Part = None
     """What the client is told with the reply."""
     expire_at: float | None = None
     """Unix seconds; 0 for never."""
@@ -89,20 +97,20 @@ class SubscribeAsk(_Value, frozen=True, kw_only=True):
     channel: str
     user: str = ""
     client: str = ""
-    info: msgspec.Raw | None = None
+    info: Part = None
     """What others see of the client in every channel."""
     has_token: bool = False
     """It came with a valid subscription token."""
-    data: msgspec.Raw | None = None
+    data: Part = None
     """What it sent with its subscribe. Always JSON, as in `ConnectAsk`."""
 
 
 class SubscribeReply(_Value, frozen=True, kw_only=True):
     """It may. A field that is None stays as the token and the settings say."""
 
-    info: msgspec.Raw | None = None
+    info: Part = None
     """What the others in the channel see beside the client."""
-    data: msgspec.Raw | None = None
+    data: Part = None
     """What the client is told with the reply."""
     expire_at: float | None = None
     """Unix seconds; 0 for never."""

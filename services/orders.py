@@ -13,10 +13,18 @@ Not here: who may give orders, and carrying them out (`services.front.ordering`)
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from broker.partition import Partition, partition_number
 from services.wire.errors import Disconnect, Unsubscribed
+
+# msgspec reads nothing but null into `Raw | None`; a part that is missing has its default, None.
+if TYPE_CHECKING:
+    _Part = msgspec.Raw | None
+else:
+    _Part = msgspec.Raw
 
 _USER_BYTES_AT_MOST = 1_000
 
@@ -54,9 +62,9 @@ class SubscribeOrder(_Order, frozen=True, tag="subscribe", kw_only=True):
     """Put sessions into a channel, as if their token had."""
 
     channel: str
-    info: msgspec.Raw | None = None
+    info: _Part = None
     """What the others in the channel see beside the client."""
-    data: msgspec.Raw | None = None
+    data: _Part = None
     """What the client is told with it."""
     expire_at: float = 0.0
     """Unix seconds; 0 for never."""
