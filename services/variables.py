@@ -23,7 +23,7 @@ PREFIX: Final = "FOREBAY_"
 
 # Of the users that `forebay topology apply` makes in RabbitMQ, one a role.
 PASSWORDS: Final = {
-    role: f"FOREBAY_{role.upper()}_PASSWORD" for role in ("front", "worker", "backend")
+    role: f"FOREBAY_{role.upper()}_PASSWORD" for role in ("front", "worker", "backend", "operator")
 }
 
 # Names that stand for a longer one, and names that other parts of Forebay's tooling read.

@@ -113,7 +113,9 @@ async def open_rabbitmq(
     publishing, consuming = Link(settings, "publishing"), Link(settings, "consuming")
     async with asyncio.TaskGroup() as tasks:
         broker = RabbitBroker(settings, node_id or secrets.token_hex(8), publishing, consuming)
-        runs = [publishing.run(), consuming.run(), broker.pulse.run()]
+        runs = [publishing.run(), consuming.run()]
+        if settings.is_pulsed:
+            runs.append(broker.pulse.run())
         running = [tasks.create_task(run) for run in runs]
         try:
             yield broker

@@ -14,3 +14,5 @@ class RabbitSettings:
     """A process that is silent for about three of these is taken for dead by the broker."""
     connection_name: str = "forebay"
     """As the management UI shows it."""
+    is_pulsed: bool = True
+    """Whether it is to know at once when the broker takes no more; see `broker.rabbitmq.pulse`."""

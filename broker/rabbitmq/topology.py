@@ -304,4 +304,6 @@ def permissions(prefix: str) -> dict[str, tuple[str, str, str]]:
             rf"^({p}inbound\..*|{p}log\..*|{p}tops\..*|{bus}|{own})$",
         ),
         "backend": ("^$", rf"^{p}api$", "^$"),
+        # Looks at dead letters, drops them, and has entries done again.
+        "operator": ("^$", rf"^{p}inbound$", rf"^{p}dead$"),
     }

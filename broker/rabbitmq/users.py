@@ -1,4 +1,4 @@
-"""Makes the users that front, worker and backends run as, through the management API.
+"""Makes the users that front, worker, backends and operators are, through the management API.
 
 Only an administrator does this, now and then, so it is the standard library's blocking client.
 """

@@ -35,9 +35,10 @@ def topology() -> None:
 def apply(urls: tuple[str, ...], management_url: str | None, config_file: Path | None) -> None:
     """Declare everything. Can be done again, and has to be after adding a lane.
 
-    With the URL of the management UI it also makes the users front, worker and backend, each with
-    the least that it needs, of those whose passwords are set: FOREBAY_FRONT_PASSWORD,
-    FOREBAY_WORKER_PASSWORD, FOREBAY_BACKEND_PASSWORD.
+    With the URL of the management UI it also makes the users front, worker, backend and operator
+    (for `forebay dead`), each with the least that it needs, of those whose passwords are set:
+    FOREBAY_FRONT_PASSWORD, FOREBAY_WORKER_PASSWORD, FOREBAY_BACKEND_PASSWORD,
+    FOREBAY_OPERATOR_PASSWORD.
     """
     run_and_exit(lambda: _apply(urls, management_url, config_file))
 
@@ -58,7 +59,7 @@ def _apply(urls: Sequence[str], management_url: str | None, config_file: Path | 
     if management_url and not passwords:
         raise click.UsageError(
             "Set the passwords of the users to make: FOREBAY_FRONT_PASSWORD,"
-            " FOREBAY_WORKER_PASSWORD, FOREBAY_BACKEND_PASSWORD."
+            " FOREBAY_WORKER_PASSWORD, FOREBAY_BACKEND_PASSWORD, FOREBAY_OPERATOR_PASSWORD."
         )
     rabbit = config.rabbitmq
     limits = TopologyLimits(**_limits(rabbit))

@@ -6,7 +6,7 @@ from collections.abc import Collection
 import pytest
 
 from broker.errors import BrokerUnavailable, DeadLettersInUse, SubmitRefused
-from broker.interface import Broker, DeadLetter, DeadReason, HeldLetter
+from broker.interface import Broker, DeadLetter, DeadReason
 from tests.contract.nodes import DEAD_BYTES, BrokerNode, wait_connected
 
 BODIES = [b"letter %d" % number for number in range(10)]
@@ -87,6 +87,15 @@ async def test_letters_beyond_the_room_for_them_are_refused(node: BrokerNode) ->
         assert 0 < kept <= DEAD_BYTES // 1000 + 1
 
 
+async def read_and_lose_connection(node: BrokerNode, broker: Broker) -> None:
+    async with broker.dead.read() as letters:
+        held = [each async for each in letters]
+        await node.disconnect(broker)
+        await wait_connected(broker, expected=False)
+        with pytest.raises(BrokerUnavailable):
+            await letters.drop(held[0])
+
+
 # ---- reading
 
 
@@ -165,12 +174,6 @@ async def test_a_reader_that_loses_its_connection_leaves_all_in_its_place(
 ) -> None:
     async with node.open() as one, node.open() as another:
         await set_aside_all(one)
-        held: list[HeldLetter] = []
         with pytest.raises(BrokerUnavailable):
-            async with one.dead.read() as letters:
-                held += [each async for each in letters]
-                await node.disconnect(one)
-        await wait_connected(one, expected=False)
-        with pytest.raises(BrokerUnavailable):
-            await letters.drop(held[0])
+            await read_and_lose_connection(node, one)
         assert await read_bodies(another) == BODIES

@@ -140,7 +140,7 @@ def test_the_topology_is_shown_with_what_each_user_may() -> None:
     assert "max-length-bytes=67108864" in lines["x.log.bulk.0"]
     assert "stream" in lines["x.log.bulk.0"]
     assert "x.inbound.bulk.1" not in lines
-    for role in ("front", "worker", "backend"):
+    for role in ("front", "worker", "backend", "operator"):
         assert role in lines
     assert r"^x\.api$" in done.output
 
