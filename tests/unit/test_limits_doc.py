@@ -63,6 +63,9 @@ CONSTANTS = {
         "services.front.errands.ANSWER_SECONDS",
     ),
     "messages to other processes": ("services.front.neighbours.QUEUE_BYTES_AT_MOST",),
+    "publications held back for `conflate`, and those they are told against": (
+        "services.front.conflation.HELD_BYTES_AT_MOST",
+    ),
     "frames waiting for slices of huge channels": ("services.front.fanout.WAITING_BYTES_AT_MOST",),
     "records that have arrived and are not read yet": (
         "broker.rabbitmq.stream.PREFETCH",
@@ -77,6 +80,15 @@ CONSTANTS = {
         "services.worker.claim.CONFIRM_SECONDS",
         "services.worker.claim.UNREAD_SECONDS",
     ),
+    "buckets of a namespace's `rate`, and of its `user_rate`": (
+        "services.worker.rates.BUCKETS_AT_MOST",
+    ),
+    "a namespace's schema": ("services.schema_file.FILE_BYTES_AT_MOST",),
+    "parts of a payload, in each of so many places, looked at for what does not fit a schema": (
+        "services.worker.misfit.PARTS_AT_MOST",
+        "services.worker.misfit.LEVELS_AT_MOST",
+    ),
+    "words about what does not fit": ("services.worker.misfit.SENTENCE_BYTES_AT_MOST",),
     "settled numbers a producer": ("services.view.settled.NUMBERS_KEPT",),
     "producers": ("services.view.settled.PRODUCERS_KEPT",),
     "a partition's snapshots": ("broker.rabbitmq.topology._TOPS_BYTES_AT_MOST",),
@@ -93,6 +105,8 @@ CONSTANTS = {
 WITHOUT_DEFAULT = {
     "a channel's history",
     "a sentence told to plain clients, without what is put in",
+    "what a namespace's schema says of a payload",
+    "publications of a channel, and of a user in it",
 }
 
 # Settings that are no limits although they are numbers.

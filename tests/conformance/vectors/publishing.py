@@ -59,4 +59,27 @@ VECTORS = (
         error(2, 107),
     ),
     ask("null is data like any other", _publish("pub-5", "null"), _DONE),
+    ask("a publish that fits its schema is answered", _publish("checked:1", '{"text":"a"}'), _DONE),
+    ask(
+        "a publish that does not fit its schema is error 401, with the place",
+        _publish("checked:1", f'{{"text":"{"x" * 501}"}}'),
+        {
+            "id": 2,
+            "error": {
+                "code": 401,
+                "message": "invalid data: /text: longer than 500 characters",
+                "temporary": ABSENT,
+            },
+        },
+    ),
+    Vector(
+        "a publish over the rate of its user is error 111, which is temporary",
+        (
+            turn(_publish("rare:1"), _DONE),
+            turn(
+                _publish("rare:1", id=3),
+                {"id": 3, "error": {"code": 111, "message": ANY, "temporary": True}},
+            ),
+        ),
+    ),
 )
