@@ -60,7 +60,8 @@ class LabelledTally:
     def family(self) -> Metric:
         """The numbers as Prometheus takes them."""
         family = CounterMetricFamily(PREFIX + self.name, self.words, labels=[self.label])
-        for label, value in self.values.items():
+        # Another thread asks, while this process counts on: a new label must not spoil the loop.
+        for label, value in self.values.copy().items():
             family.add_metric([str(label)], value)
         return family
 

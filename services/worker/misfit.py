@@ -82,13 +82,12 @@ class Misfits:
         if not isinstance(place.schema, dict):  # but `false`, which nothing fits
             return "not allowed"
         for keyword, sentence in _SIMPLE.items():
-            if keyword in place.schema and not self._has(place, keyword):
+            if keyword in place.schema and not self._is(place.schema, keyword, place.value):
                 return sentence(place.schema[keyword], place.value)
         return None
 
-    def _has(self, place: _Place, keyword: str) -> bool:
-        wanted = orjson.dumps(place.schema[keyword])
-        return self._simple(keyword, wanted).is_valid(place.value)
+    def _is(self, schema: Any, keyword: str, value: Any) -> bool:
+        return self._simple(keyword, orjson.dumps(schema[keyword])).is_valid(value)
 
     def _reason(self, place: _Place) -> str:
         """What is left to say if no part of the value is to blame for itself."""
@@ -142,6 +141,29 @@ class Misfits:
     def _all_of(self, place: _Place) -> "_Parts":
         for at in range(len(place.schema["allOf"])):
             yield place.below("allOf", at), place.value, ()
+
+    def _meant(self, place: _Place, keyword: str) -> "_Parts":
+        """The alternative that was meant, if by its type and its constants it can only be one."""
+        if self._fitting(place, keyword):
+            return
+        pointers = [place.below(keyword, at) for at in range(len(place.schema[keyword]))]
+        meant = [each for each in pointers if self._may_be_meant(each, place.value)]
+        if len(meant) == 1:
+            yield meant[0], place.value, ()
+
+    def _may_be_meant(self, pointer: str, value: Any) -> bool:
+        schema = _at(self._schema, pointer)
+        if isinstance(schema, dict) and schema.get("$ref", "").startswith("#/"):
+            schema = _at(self._schema, unquote(schema["$ref"]))
+        if not isinstance(schema, dict):
+            return False
+        if "type" in schema and not self._is(schema, "type", value):
+            return False
+        return not isinstance(value, dict) or all(
+            self._is(each, "const", value.get(name))
+            for name, each in schema.get("properties", {}).items()
+            if isinstance(each, dict) and "const" in each
+        )
 
     def _branch(self, place: _Place) -> "_Parts":
         keyword = "then" if self._fits(place.below("if"), place.value) else "else"
@@ -204,6 +226,8 @@ _PARTS: Final[Mapping[str, Callable[[Misfits, _Place], _Parts]]] = {
     "allOf": Misfits._all_of,
     "if": Misfits._branch,
     "dependentSchemas": Misfits._dependent,
+    "anyOf": lambda misfits, place: misfits._meant(place, "anyOf"),
+    "oneOf": lambda misfits, place: misfits._meant(place, "oneOf"),
 }
 
 

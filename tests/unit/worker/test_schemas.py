@@ -105,6 +105,16 @@ def test_each_keyword_has_a_sentence(schema: Any, value: Any, why: str) -> None:
     assert refusal(schema, value) == why
 
 
+KINDS = {
+    "type": "object",
+    "oneOf": [
+        {"$ref": "#/$defs/text"},
+        {"properties": {"kind": {"const": "image"}}, "required": ["url"]},
+    ],
+    "$defs": {"text": {"properties": {"kind": {"const": "text"}, "text": {"type": "string"}}}},
+}
+
+
 @pytest.mark.parametrize(
     ("schema", "value", "why"),
     [
@@ -139,8 +149,15 @@ def test_each_keyword_has_a_sentence(schema: Any, value: Any, why: str) -> None:
         (
             {"anyOf": [{"type": "null"}, {"items": {"$ref": "#"}, "type": "array"}]},
             [[None], [[1]]],
-            "fits none of the alternatives",
+            "/1/0/0: fits none of the alternatives",
         ),
+        ({"anyOf": [{"type": "null"}, {"minLength": 2, "type": "string"}]}, "a",
+         "shorter than 2 characters"),
+        (KINDS, {"kind": "text", "text": 1}, "/text: not a string"),
+        (KINDS, {"kind": "image"}, '"url" is missing'),
+        (KINDS, {"kind": "sound", "text": 1}, "fits none of the alternatives"),
+        (KINDS, {"text": 1}, "fits none of the alternatives"),
+        (KINDS, 1, "not an object"),
     ],
 )  # fmt: skip
 def test_the_place_is_told_where_a_part_is_to_blame(schema: Any, value: Any, why: str) -> None:
@@ -181,8 +198,10 @@ def test_a_schema_that_refers_to_itself_in_all_alternatives_is_explained_all_the
 ) -> None:
     # The library's own account of it would have two to the power of `levels` parts.
     branch = {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}
+    either = {"type": "object", "properties": {"a": {"$ref": "#"}}}
     value = nested(levels, 1)
     assert refusal({"anyOf": [branch, branch]}, value) == "fits none of the alternatives"
+    assert refusal({"oneOf": [either, either]}, value) == "fits none of the alternatives"
     deep = refusal({"allOf": [branch, branch]}, value)
     assert deep.startswith("/a/a/a/")
     assert deep.endswith("/a/a: does not fit the schema")
