@@ -12,14 +12,15 @@ Rules
   it every channel: the log is where publications wait.
 - Nobody waits for a client: one that is too slow is disconnected.
 
-Not here: what a publication looks like (`encoding`).
+Not here: what a publication looks like (`encoding`), which are held back (`conflation`).
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
+from services.front.conflation import Conflation
 from services.front.encoding import Encoding, Frame, Part
 from services.front.hub import Hub, Subscription
 from services.front.measures import Measures
@@ -134,12 +135,20 @@ class Fanout:
     """Hands publications to the sessions of this process."""
 
     def __init__(
-        self, hub: Hub, measures: Measures, round_bytes: int = ROUND_BYTES_AT_MOST
+        self,
+        hub: Hub,
+        measures: Measures,
+        round_bytes: int = ROUND_BYTES_AT_MOST,
+        conflation: Conflation | None = None,
     ) -> None:
-        """Give no session more than `round_bytes` of one channel in one turn of the loop."""
+        """Give no session more than `round_bytes` of one channel in one turn of the loop.
+
+        `conflation` has the channels whose subscribers are told the newest alone, if there are any.
+        """
         self._hub = hub
         self._round_bytes = round_bytes
         self._measures = measures
+        self._conflation = conflation
         self._backlogs: dict[tuple[str, Encoding], _Backlog] = {}
         self._has_work = asyncio.Event()
         self._is_ready = asyncio.Event()
@@ -163,7 +172,9 @@ class Fanout:
         epoch: str = "",
         previous: Publication | None = None,
     ) -> None:
-        """Deliver a record's publications of one channel, in their order. Never waits.
+        """Deliver a record's publications of one channel, in their order, or hold them back.
+
+        Never waits.
 
         `sequence` is the record's number, `epoch` the channel's: it is told with offset 1.
         `previous` is the publication before them, if it is kept.
@@ -172,6 +183,62 @@ class Fanout:
         if not groups:
             return
         self._measures.publications.value += len(publications)
+        conflation = self._conflation
+        conflating = conflation.conflating_of(channel) if conflation is not None else None
+        if conflation is None or conflating is None:
+            self._tell(groups, channel, publications, sequence, epoch, previous)
+            return
+        news = conflation.take(channel, conflating, publications, sequence, epoch, previous)
+        if news is not None:
+            self._tell(groups, *news)
+
+    def tell_held(self, subscription: Subscription) -> None:
+        """Give what is held back of its channel to whom is about to leave."""
+        news = self._conflation.held(subscription.channel) if self._conflation else None
+        if news is not None:
+            self._serve([subscription], subscription.encoding.encode(*news))
+
+    def drop_held(self, is_lost: Callable[[str], bool]) -> None:
+        """Tell nothing of what is held back of channels of which something may be missing."""
+        if self._conflation is not None:
+            self._conflation.drop(is_lost)
+
+    async def run(self) -> None:
+        """Serve huge channels, and tell what was held back, until cancelled.
+
+        Cancelling: what waits is not delivered.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._serve_huge())
+            if self._conflation is not None:
+                tasks.create_task(self._tell_as_windows_end(self._conflation))
+
+    async def _serve_huge(self) -> None:
+        while True:
+            await self._has_work.wait()
+            for (channel, encoding), backlog in list(self._backlogs.items()):
+                self._serve_slice(channel, encoding, backlog)
+                await asyncio.sleep(0)
+            if not self._backlogs:
+                self._has_work.clear()
+
+    async def _tell_as_windows_end(self, conflation: Conflation) -> None:
+        while True:
+            await conflation.wait()
+            await self.ready()
+            news = conflation.end()
+            if news is not None:
+                self._tell(self._hub.groups(news.channel), *news)
+
+    def _tell(
+        self,
+        groups: Sequence[tuple[Encoding, Collection[Subscription]]],
+        channel: str,
+        publications: Sequence[Publication],
+        sequence: int,
+        epoch: str,
+        previous: Publication | None,
+    ) -> None:
         for encoding, members in groups:
             frames = encoding.encode(channel, publications, sequence, epoch, previous)
             size_bytes = sum(frame.size_bytes for frame in frames)
@@ -183,16 +250,6 @@ class Fanout:
                 self._queue(channel, encoding, frames)
             else:
                 self._serve(members, frames)
-
-    async def run(self) -> None:
-        """Serve huge channels until cancelled. Cancelling: what waits is not delivered."""
-        while True:
-            await self._has_work.wait()
-            for (channel, encoding), backlog in list(self._backlogs.items()):
-                self._serve_slice(channel, encoding, backlog)
-                await asyncio.sleep(0)
-            if not self._backlogs:
-                self._has_work.clear()
 
     def _queue(self, channel: str, encoding: Encoding, frames: list[Frame]) -> None:
         if not frames:

@@ -23,6 +23,7 @@ from broker.producer import ANSWER_SECONDS, Producer
 from broker.registry import Node
 from services.front.addresses import Addresses
 from services.front.app import build_app
+from services.front.conflation import find_conflation
 from services.front.errands import Errands
 from services.front.fanout import ROUND_BYTES_AT_MOST, Fanout
 from services.front.hub import Hub
@@ -115,10 +116,10 @@ def assemble(
     hub = Hub()
     # A quarter: whoever has read what came before is not too slow for the next round.
     round_bytes = min(ROUND_BYTES_AT_MOST, config.client.queue_max_size // 4)
-    fanout = Fanout(hub, measures, round_bytes)
+    addresses = Addresses(config, permissions)
+    fanout = Fanout(hub, measures, round_bytes, find_conflation(config, addresses, clock))
     counts = {name: lane.partitions for name, lane in config.lanes.items()}
     producer = Producer(broker, secrets.token_hex(8), all_partitions(counts))
-    addresses = Addresses(config, permissions)
     node = Node(broker.node_id, FRONT, socket.gethostname(), tuple(config.lanes), wall_clock())
     neighbours = Neighbours(broker.bus, node, clock=clock, jitter=lambda: jitter(0.0, 1.0))
     errands = Errands(neighbours)

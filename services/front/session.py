@@ -216,6 +216,8 @@ class Session:
 
     def disconnect(self, why: Disconnect, explanation: str = "") -> None:
         """End the session and tell the client; once is enough, more do no harm."""
+        if why is Disconnect.SHUTDOWN:
+            self._tell_held()
         if self.state is State.CLOSED:
             return
         self.parts.measures.disconnects.add(why.code)
@@ -231,6 +233,11 @@ class Session:
         )
         self.leave()
         self._line.close(why.code, why.text, is_slow=why is Disconnect.SLOW)
+
+    def _tell_held(self) -> None:
+        # Where the client goes nobody holds it back.
+        for subscription in list((self.subscriptions or {}).values()):
+            self.parts.view.fanout.tell_held(subscription)
 
     def leave(self) -> None:
         """Be gone from everywhere: the connection has ended, or is about to."""

@@ -1,0 +1,44 @@
+"""Test your handlers, permissions and schemas in milliseconds, without RabbitMQ.
+
+With pytest there is nothing to set up: the fixtures `forebay` and `forebay_kit` are there where
+Forebay is installed. Anything else calls `open_kit`.
+
+Rules: imports nothing of `services` and `broker`, and no pytest but in `plugin`.
+"""
+
+from forebay.testing.client import Client
+from forebay.testing.kit import Kit, open_kit
+from forebay.testing.problems import (
+    HandlerFailed,
+    NotConnected,
+    NotSubscribed,
+    ServerBroke,
+    SettingsProblem,
+    Unanswered,
+)
+from forebay.testing.server import Server
+from forebay.testing.values import (
+    DeadLetter,
+    Disconnected,
+    Member,
+    Publication,
+    Refused,
+)
+
+__all__ = [
+    "Client",
+    "DeadLetter",
+    "Disconnected",
+    "HandlerFailed",
+    "Kit",
+    "Member",
+    "NotConnected",
+    "NotSubscribed",
+    "Publication",
+    "Refused",
+    "Server",
+    "ServerBroke",
+    "SettingsProblem",
+    "Unanswered",
+    "open_kit",
+]
