@@ -128,3 +128,33 @@ test('who was cut off comes back by itself and gets what was said meanwhile, onc
       assert.equal(await pane(here).locator('.note', { hasText: 'may be missing' }).count(), 0)
     }),
   ))
+
+test('who is cut off in the middle of a command still gets what was said before', () =>
+  inBrowser({}, async (one) =>
+    inBrowser({}, async (other, complaints) => {
+      const said = words('said before')
+      const here = await openPage(one)
+      await say(here, said)
+      await sees(here, said)
+      let cuts = 0
+      await other.routeWebSocket(/connection/, (socket) => {
+        const server = socket.connectToServer()
+        socket.onMessage((frame) => {
+          // Both people of the page ask; the first answers of each are not waited for.
+          if (cuts < 2 && frame.includes('"history"') && frame.includes('"lobby"')) {
+            cuts++
+            socket.close({ code: 3001, reason: 'shutdown' })
+          } else {
+            server.send(frame)
+          }
+        })
+      })
+
+      const there = await openPage(other)
+
+      await sees(there, said)
+      await sees(there, said, 1)
+      assert.equal(cuts, 2)
+      assert.deepEqual(complaints, [])
+    }),
+  ))

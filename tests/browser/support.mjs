@@ -46,9 +46,9 @@ export async function inBrowser(options, scenario) {
 }
 
 /** Open the page and wait until its first person is connected and sees who is here. */
-export async function openPage(context) {
+export async function openPage(context, url = PAGE_URL) {
   const page = await context.newPage()
-  await page.goto(PAGE_URL)
+  await page.goto(url)
   await pane(page).locator('.state[data-state=connected]').waitFor()
   return page
 }

@@ -33,9 +33,9 @@ export class Burst {
   endedMs = 0
 
   /** `limit`: how many publishes a session may await. */
-  constructor(url, limit) {
+  constructor(transports, limit) {
     this.#limit = limit
-    this.#client = new Client(url)
+    this.#client = new Client(transports)
     this.#client.subscribe(CHANNEL, {
       publication: (publication) => this.#take(publication),
       subscribed: ({ recovered }) => {

@@ -25,13 +25,13 @@ export class Chat {
   #offset = 0
   #arrived = []
 
-  constructor(url, names) {
+  constructor(transports, names) {
     this.#names = names
     this.#mine = names.clients
     this.root = document.querySelector('#pane').content.cloneNode(true).firstElementChild
     translate(this.root)
     this.#find('.name').value = names.current
-    this.#client = new Client(url)
+    this.#client = new Client(transports)
     this.#people = new People(this.#client, CHANNEL)
     this.#listen()
     onLanguage(this.show)
@@ -91,18 +91,20 @@ export class Chat {
 
   async #subscribed({ isFirst, recovered }) {
     this.#people.ask()
-    if (recovered) return
-    if (!isFirst) this.#note(() => text('missed'))
+    if (recovered && !this.#early) return
+    if (!isFirst && !recovered) this.#note(() => text('missed'))
     // What comes in meanwhile is shown after the history, and once.
-    this.#early = []
+    this.#early ??= []
     try {
       for (const each of await this.#client.history(CHANNEL, HISTORY_AT_MOST)) this.#add(each)
-    } finally {
-      const early = this.#early
-      this.#early = null
-      for (const each of early) this.#add(each)
-      this.#find('.empty').hidden = this.#offset > 0
+    } catch (refused) {
+      // Asked for again with the next subscription; until then what comes in still waits.
+      if (refused.code === TRANSPORT_CLOSED) return
     }
+    const early = this.#early
+    this.#early = null
+    for (const each of early) this.#add(each)
+    this.#find('.empty').hidden = this.#offset > 0
   }
 
   #take(publication) {
@@ -200,6 +202,8 @@ export class Chat {
     const state = this.#find('.state')
     state.dataset.state = this.#client.state
     state.querySelector('.word').textContent = text(this.#client.state)
+    const isConnected = this.#client.state === 'connected'
+    this.#find('.transport').textContent = isConnected ? text(this.#client.transport) : ''
   }
 
   #showPeople() {

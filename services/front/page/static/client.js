@@ -1,9 +1,13 @@
-// A client of the Centrifuge protocol (JSON) on the browser's own WebSocket: connects and comes
-// back, subscribes and recovers, publishes, asks for history and presence, answers pings.
+// A client of the Centrifuge protocol (JSON) over any of the transports: connects and comes back,
+// subscribes and recovers, publishes, asks for history and presence, answers pings.
 //
 // Rules: a subscription goes on from its position, so what it gives is without gaps for as long as
 // `onsubscribed` does not say otherwise; a command whose answer is lost with the connection fails
 // with code 2, and nobody knows what became of it.
+//
+// Not here: how frames travel (`websocket` and its like), which of those is taken (`transports`).
+
+import { CUT } from './websocket.js'
 
 const ANSWER_MS = 5_000
 const PING_GRACE_MS = 10_000
@@ -21,40 +25,46 @@ export class Refused extends Error {
 }
 
 export class Client {
-  #url
-  #socket = null
+  #transports
+  #transport = null
+  #hasHeard = false
   #commands = new Map()
   #subscriptions = new Map()
   #nextId = 1
   #failures = 0
   #pingMs = 0
+  #answersPings = false
   #watch = 0
   #retry = 0
   state = 'disconnected'
   id = ''
   onstate = () => {}
 
-  constructor(url) {
-    this.#url = url
+  constructor(transports) {
+    this.#transports = transports
+  }
+
+  /** The name of the transport that is used now; empty between two of them. */
+  get transport() {
+    return this.#transport?.name ?? ''
   }
 
   /** Connect, and stay connected until `close`. */
   open() {
     clearTimeout(this.#retry)
     this.#enter('connecting')
-    const socket = (this.#socket = new WebSocket(this.#url))
-    socket.onopen = () => this.#greet()
-    socket.onmessage = ({ data }) => this.#take(data)
-    socket.onclose = ({ code }) => this.#lose(socket, code)
+    const transport = (this.#transport = this.#transports.make())
+    this.#hasHeard = false
+    transport.onframe = (frame) => this.#take(frame)
+    transport.onclose = (code) => this.#lose(code)
+    transport.open(this.#greeting(transport))
   }
 
   close() {
-    const socket = this.#socket
-    this.#lose(socket, 3500)
-    socket?.close(1000)
+    this.#lose(3500)
   }
 
-  /** Follow a channel: `on` has `publication`, and perhaps `subscribed`, `join`, `leave`, `failed`. */
+  /** Follow a channel, from before `open` or from now on: `on` has `publication`, and perhaps `subscribed`, `join`, `leave`, `failed`. */
   subscribe(channel, on, { joinLeave = false } = {}) {
     const subscription = { channel, on, joinLeave, position: null }
     this.#subscriptions.set(channel, subscription)
@@ -105,26 +115,29 @@ export class Client {
   }
 
   #send(commands) {
-    if (this.#socket?.readyState === WebSocket.OPEN) {
-      this.#socket.send(commands.map((command) => JSON.stringify(command)).join('\n'))
+    if (this.state === 'connected') {
+      this.#transport.send(asFrame(commands))
     } else {
       for (const { id } of commands) this.#fail(id)
     }
   }
 
-  #greet() {
+  /** What is said first: a connect, and the subscriptions. */
+  #greeting(transport) {
     const answers = []
     const connect = this.#command({ connect: { name: 'forebay-demo' } }, answers)
     answers[0].then(
-      ({ connect: { client, ping = 0 } }) => {
+      ({ connect: { client, ping = 0, pong = false } }) => {
         this.id = client
         this.#failures = 0
         this.#pingMs = ping * 1000
+        this.#answersPings = pong
         this.#enter('connected')
       },
-      () => this.#socket?.close(),
+      () => transport === this.#transport && this.#lose(CUT),
     )
-    this.#send([connect, ...[...this.#subscriptions.values()].map((s) => this.#subscribing(s))])
+    const subscriptions = [...this.#subscriptions.values()]
+    return asFrame([connect, ...subscriptions.map((each) => this.#subscribing(each))])
   }
 
   #subscribing(subscription) {
@@ -163,13 +176,15 @@ export class Client {
   }
 
   #take(frame) {
+    if (!this.#hasHeard) this.#transports.keep(this.#transport)
+    this.#hasHeard = true
     this.#watchPings()
     for (const line of frame.split('\n')) {
-      if (!line) continue
+      if (!line || !this.#transport) continue
       const reply = JSON.parse(line)
       if (reply.id) this.#answer(reply)
       else if (reply.push) this.#push(reply.push)
-      else this.#socket.send('{}')
+      else if (this.#answersPings) this.#transport.send('{}')
     }
   }
 
@@ -182,7 +197,8 @@ export class Client {
     else command.resolve(result)
   }
 
-  #push({ channel = '', pub, join, leave, unsubscribe }) {
+  #push({ channel = '', pub, join, leave, unsubscribe, disconnect }) {
+    if (disconnect) return this.#lose(disconnect.code)
     const subscription = this.#subscriptions.get(channel)
     if (!subscription) return
     if (pub) this.#publication(subscription, pub)
@@ -195,18 +211,24 @@ export class Client {
   #watchPings() {
     clearTimeout(this.#watch)
     if (this.#pingMs) {
-      this.#watch = setTimeout(() => this.#socket?.close(), this.#pingMs + PING_GRACE_MS)
+      this.#watch = setTimeout(() => this.#lose(CUT), this.#pingMs + PING_GRACE_MS)
     }
   }
 
-  #lose(socket, code) {
-    if (socket !== this.#socket) return
-    this.#socket = null
+  #lose(code) {
+    const transport = this.#transport
+    this.#transport = null
+    transport?.close()
     clearTimeout(this.#watch)
+    clearTimeout(this.#retry)
     for (const id of [...this.#commands.keys()]) this.#fail(id)
     const isOver = code === 1009 || (code >= 3500 && code < 4000) || (code >= 4500 && code < 5000)
     this.#enter(isOver ? 'disconnected' : 'connecting')
-    if (!isOver) this.#retry = setTimeout(() => this.open(), pause(this.#failures++))
+    if (isOver) return
+    // Who was told a code was heard, whatever else did not come.
+    const isUseless = !this.#hasHeard && code < 3000
+    const isAnother = isUseless && this.#transports.giveUp(transport)
+    this.#retry = setTimeout(() => this.open(), isAnother ? 0 : pause(this.#failures++))
   }
 
   #fail(id) {
@@ -217,6 +239,10 @@ export class Client {
   #enter(state) {
     if (state !== this.state) this.onstate((this.state = state))
   }
+}
+
+function asFrame(commands) {
+  return commands.map((command) => JSON.stringify(command)).join('\n')
 }
 
 /** How long to wait before the next try: spread, so that not all come back at once. */

@@ -7,6 +7,7 @@ import { Measures } from './measures.js'
 import { Names } from './names.js'
 import { Path } from './path.js'
 import { number, onLanguage, showLanguage, switchLanguage, text } from './text.js'
+import { Transports } from './transports.js'
 
 const BURST_MESSAGES = 5_000
 const FLOW_PER_SECOND = 400
@@ -14,7 +15,10 @@ const FLOW_MORE_SECONDS = 1.5
 const WIDE = matchMedia('(min-width: 72rem)')
 
 const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:'
-const url = `${scheme}//${location.host}/connection/websocket`
+const transports = new Transports(
+  location.origin,
+  new URLSearchParams(location.search).get('transport'),
+)
 const find = (selector) => document.querySelector(selector)
 
 const measures = new Measures()
@@ -76,7 +80,7 @@ function isWhole() {
 }
 
 function sender() {
-  burst ??= new Burst(url, measures.now?.unanswered_publish_limit ?? 50)
+  burst ??= new Burst(transports, measures.now?.unanswered_publish_limit ?? 50)
   return burst
 }
 
@@ -101,7 +105,7 @@ async function killWorker() {
 }
 
 function seat(number) {
-  const chat = new Chat(url, new Names(number))
+  const chat = new Chat(transports, new Names(number))
   find('#panes').append(chat.root)
   return chat
 }

@@ -1,0 +1,110 @@
+// The demo page in networks that let less and less through: it comes to what is left, and does all.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { behindProxy } from './proxy.mjs'
+import { inBrowser, openPage, PAGE_URL, pane, say, sees } from './support.mjs'
+
+const PATHS = {
+  websocket: '/connection/websocket',
+  http_stream: '/connection/http_stream',
+  sse: '/connection/sse',
+  poll: '/connection/poll',
+}
+const NAMES = Object.keys(PATHS)
+const WORDS = { websocket: 'WebSocket', http_stream: 'HTTP stream', sse: 'SSE', poll: 'long polling' }
+// Who polls and says nothing is gone by itself after fifteen seconds; leaving has to be said.
+const SOON = { timeout: 10_000 }
+
+const words = (what) => `${what} ${Math.random().toString(36).slice(2)}`
+const shown = (page) => pane(page).locator('.transport').textContent()
+
+async function rename(page, name) {
+  await pane(page).locator('.name').fill(name)
+  await pane(page).locator('.name').blur()
+}
+
+/** Two people in browsers of their own, where only this transport and those after it get through. */
+function fallenBackTo(transport, scenario) {
+  const refused = NAMES.slice(0, NAMES.indexOf(transport)).map((name) => PATHS[name])
+  return behindProxy(refused, (url) =>
+    inBrowser({}, async (one) =>
+      inBrowser({}, async (other) => {
+        const [here, there] = [await openPage(one, url), await openPage(other, url)]
+        for (const page of [here, there]) assert.equal(await shown(page), WORDS[transport])
+        await scenario(here, there)
+      }),
+    ),
+  )
+}
+
+for (const transport of NAMES) {
+  test(`where the first that gets through is ${transport}, two pages see what each says`, () =>
+    fallenBackTo(transport, async (here, there) => {
+      const [question, answer] = [words('anybody there?'), words('yes')]
+
+      await say(here, question)
+      await sees(there, question)
+      await say(there, answer)
+      await sees(here, answer)
+
+      for (const page of [here, there]) {
+        for (const said of [question, answer]) {
+          assert.equal(await pane(page).locator('.said', { hasText: said }).count(), 1)
+        }
+      }
+    }))
+
+  test(`over ${transport}, others see at once who reloads and who leaves`, () =>
+    fallenBackTo(transport, async (here, there) => {
+      const name = words('Bo').slice(0, 12)
+      await rename(there, name)
+      const person = pane(here).locator('.people').getByText(name, { exact: true })
+      await person.waitFor(SOON)
+
+      await there.reload()
+      await pane(here).locator('.note', { hasText: `${name} left` }).waitFor(SOON)
+      await person.waitFor(SOON)
+      assert.equal(await person.count(), 1)
+
+      // The page's first person stays, the second one's client is closed.
+      const second = words('Cy').slice(0, 12)
+      await pane(there, 1).locator('.state[data-state=connected]').waitFor()
+      await pane(there, 1).locator('.name').fill(second)
+      await pane(there, 1).locator('.name').blur()
+      const leaver = pane(here).locator('.people').getByText(second, { exact: true })
+      await leaver.waitFor(SOON)
+      await there.locator('#second').click()
+      await leaver.waitFor({ state: 'detached', ...SOON })
+      assert.equal(await person.count(), 1)
+    }))
+
+  test(`a page can be told to use ${transport}`, () =>
+    inBrowser({}, async (context) => {
+      const page = await openPage(context, `${PAGE_URL}?transport=${transport}`)
+      const said = words('over this')
+
+      await say(page, said)
+      await sees(page, said)
+
+      assert.equal(await shown(page), WORDS[transport])
+    }))
+
+  test(`many messages at once over ${transport} arrive, each once and in order`, () =>
+    inBrowser({}, async (context) => {
+      const page = await openPage(context, `${PAGE_URL}?transport=${transport}`)
+      await page.locator('#burst').click()
+      await page.locator('#tally[data-state=whole]').waitFor({ timeout: 60_000 })
+      assert.equal(await page.locator('#tally-lost').textContent(), '0')
+    }))
+}
+
+test('a network in which only polling is left tells so in Chinese', () =>
+  behindProxy(
+    NAMES.slice(0, -1).map((name) => PATHS[name]),
+    (url) =>
+      inBrowser({ locale: 'zh-CN' }, async (context) => {
+        const page = await openPage(context, url)
+        assert.equal(await shown(page), '长轮询')
+      }),
+  ))
