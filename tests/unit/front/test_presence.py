@@ -22,6 +22,9 @@ from tests.unit.front.two_fronts import ROOM, TwoFronts, seen_config, turns, two
 ASK = {"id": 9, "presence": {"channel": ROOM}}
 ASK_HOW_MANY = {"id": 9, "presence_stats": {"channel": ROOM}}
 
+PROMISED_SECONDS = 0.2
+"""Within which presence is right, once somebody has subscribed anywhere."""
+
 
 @pytest_asyncio.fixture
 async def fronts() -> AsyncIterator[TwoFronts]:
@@ -163,6 +166,15 @@ async def test_an_answer_is_reused_for_a_while(fronts: TwoFronts, spy: Spy) -> N
     await client.ask(ASK)
     await turns()
     assert len(spy.of_kind("presence_question")) == 2
+
+
+async def test_who_subscribes_elsewhere_is_counted_soon(fronts: TwoFronts) -> None:
+    client = await fronts.client(0)
+    await client.ask(ASK_HOW_MANY)
+    await fronts.subscriber(1)
+    fronts.clock.turn(PROMISED_SECONDS)
+    (reply,) = await client.ask(ASK_HOW_MANY)
+    assert reply["presence_stats"]["num_clients"] == 1
 
 
 async def test_joins_and_leaves_that_are_heard_are_put_into_an_answer(
