@@ -3,7 +3,7 @@
 Messages are JSON objects whose `kind` says what they are, so that the bus can carry others too:
 
     {"kind":"alive","node":{"id":…,"role":…,"name":…,"lanes":[…],"started_seconds":…,
-                            "standing":…,"silent_seconds":…}}
+                            "standing":…,"silent_seconds":…,"has_app":…}}
     {"kind":"left","id":…}
 
 Rules:
@@ -73,6 +73,8 @@ class Node(msgspec.Struct, frozen=True):
     """How often it has become a partition's owner, or taken its stand as one; 0 for not yet."""
     silent_seconds: float = SILENT_SECONDS
     """Silence after which it counts as gone; it announces itself three times as often."""
+    has_app: bool = False
+    """Whether it can ask the team's handlers."""
 
     @property
     def announce_seconds(self) -> float:

@@ -3,8 +3,8 @@
 Rules
 - Denied unless a setting allows it; each decision asks anew, also when a client comes back to
   recover.
-- The order is Centrifugo's: token, user-limited name, `allow_…_for_client`, `…_for_subscriber`,
-  insecure.
+- The order is Centrifugo's: token, user-limited name, the team's handler, `allow_…_for_client`,
+  `…_for_subscriber`, insecure.
 - A permission given to clients in general holds for anonymous ones only if they are named too.
 - A private or user-limited name closes the channel to all others: `allow_…_for_client` lets nobody
   publish into it, or read its history, who is neither named nor subscribed. (Centrifugo would.)
@@ -88,6 +88,16 @@ class Permissions:
             or (not channel.is_private and _may_subscribe_untokened(who.user, channel, options))
         )
         return None if is_allowed else ErrorCode.PERMISSION_DENIED
+
+    def may_be_let_in(self, who: Who, channel: Channel) -> bool:
+        """Whether the team's own word may let a client subscribe whom nothing else lets in.
+
+        It may, unless the channel's name keeps the client out.
+        """
+        options = self.options_of(channel)
+        if options is None or not _is_well_named(channel, options):
+            return False
+        return who.has_token or self._is_insecure or _is_open_to(who.user, channel)
 
     def may_publish(self, who: Who, channel: Channel) -> ErrorCode | None:
         """Why not, or None."""

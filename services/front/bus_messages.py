@@ -8,13 +8,15 @@ Rules
   later version's.
 - What clients wrote stays raw: nothing here parses it.
 
-Not here: who answers what (`presence`, `errands`), who is told (`movements`), sending
-(`neighbours`).
+Not here: what is said to workers (`services.hook_messages`), who answers what (`presence`,
+`errands`), who is told (`movements`), sending (`neighbours`).
 """
 
 from enum import StrEnum
 
 import msgspec
+
+from services.hook_messages import HookAnswers, HookQuestions
 
 
 class Topic(StrEnum):
@@ -129,6 +131,8 @@ Message = (
     | PollErrand
     | PollAbandoned
     | ErrandAnswer
+    | HookQuestions
+    | HookAnswers
 )
 
 _encoder = msgspec.json.Encoder()

@@ -1,16 +1,19 @@
 """The commands `connect` and `refresh`: who a client is, and until when.
 
 Rules
+- The team's connect handler has the last word, about what a token says as well (`admission`).
 - A token that is supplied is verified, in insecure mode too; only its expiry is not looked at then.
 - What the log says of a refused token names claims, never the token.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
+import msgspec
 import structlog
 
 from services.auth import Identity, TokenExpired, TokenInvalid, verify_connection_token
+from services.front.admission import Admission, admit_client
 from services.front.enrolling import Place, enroll, find_places, reach
 from services.front.session import EndSession, Session
 from services.wire.command import ConnectRequest, RefreshRequest
@@ -20,7 +23,7 @@ from services.wire.reply import ConnectResult, RefreshResult
 _log = structlog.get_logger(__name__)
 
 
-FindPlaces = Callable[[Session, Identity, ConnectRequest], list[Place]]
+FindPlaces = Callable[[Session, Identity, ConnectRequest], Awaitable[list[Place]]]
 
 
 async def connect(
@@ -30,25 +33,30 @@ async def connect(
 
     Raises:
         EndSession: the client may not come in.
-        Refusal: its token has expired, or names a channel that cannot be.
+        Refusal: its token has expired, or names a channel that cannot be; or a handler says so.
         ViewNotReady: the log of one of its channels is not caught up.
     """
-    identity = identify(session, request.token)
-    places = find(session, identity, request)
+    of_token = identify(session, request.token)
+    admission = await admit_client(session, of_token, request)
+    identity = admission.identity
+    places = await find(session, identity, request)
     await reach(session, places)
     if session.is_over:
         return
     # From here on in one step; see `following`.
     enrolled = list(enroll(session, identity.user, places))
-    begin(session, identity)
-    session.server_channels = frozenset(identity.channels)
+    begin(session, admission)
+    session.server_channels = frozenset(of_token.channels)
+    # Told of a term that no token can change, an SDK would ask for one, and give up without.
+    told_expire_at = None if admission.has_fixed_term else identity.expire_at
     session.answer(
         command_id,
         ConnectResult(
             client=session.id,
             version=session.parts.version,
-            expires=identity.expire_at is not None,
-            ttl=time_to_live(session, identity.expire_at),
+            expires=told_expire_at is not None,
+            ttl=time_to_live(session, told_expire_at),
+            data=msgspec.Raw(admission.data) if admission.data else None,
             subs={channel: result for channel, result, _ in enrolled},
             ping=session.announced_ping_seconds,
             pong=session.answers_pings,
@@ -76,9 +84,12 @@ def identify(session: Session, token: str) -> Identity:
     return identity
 
 
-def begin(session: Session, identity: Identity) -> None:
+def begin(session: Session, admission: Admission) -> None:
     """Let a client in."""
-    session.begin(identity.user, identity.info, _end_of_grace(session, identity.expire_at))
+    identity = admission.identity
+    session.has_fixed_term = admission.has_fixed_term
+    end = end_of_term if admission.has_fixed_term else end_of_grace
+    session.begin(identity.user, identity.info, end(session, identity.expire_at))
     session.parts.measures.connects.value += 1
     _log.info("session connected", user=session.user, client=session.id, remote=session.remote)
 
@@ -87,11 +98,13 @@ def refresh(session: Session, command_id: int, request: RefreshRequest) -> None:
     """Let the session last for as long as a new token says.
 
     Raises:
-        Refusal: there is no token.
+        Refusal: there is no token, or its word does not count here.
         EndSession: the token is none of this client's, or puts it into other channels.
     """
     if not request.token:
         raise Refusal(ErrorCode.BAD_REQUEST.explained("token is missing"))
+    if session.has_fixed_term:
+        raise Refusal(ErrorCode.NOT_AVAILABLE.explained("the app alone says when it expires"))
     try:
         identity = _verify(session, request.token)
     except TokenExpired as error:
@@ -101,7 +114,7 @@ def refresh(session: Session, command_id: int, request: RefreshRequest) -> None:
     if identity.channels.keys() != session.server_channels:
         # A client that connects again gets the channels of the new token.
         raise EndSession(Disconnect.INSUFFICIENT_STATE, "the refresh token has other channels")
-    session.expire_at(_end_of_grace(session, identity.expire_at))
+    session.expire_at(end_of_grace(session, identity.expire_at))
     session.answer(
         command_id,
         RefreshResult(
@@ -150,10 +163,17 @@ def _verify(session: Session, token: str) -> Identity:
         raise EndSession(Disconnect.INVALID_TOKEN, error.why) from None
 
 
-def _end_of_grace(session: Session, expire_at: float | None) -> float:
-    """When the wheel ends the session; 0 for never."""
-    parts = session.parts
-    if expire_at is None or parts.config.client.insecure:
+def end_of_grace(session: Session, expire_at: float | None) -> float:
+    """When the wheel ends a session that could have been refreshed; 0 for never."""
+    client = session.parts.config.client
+    if expire_at is None or client.insecure:
         return 0.0
-    remaining_seconds = expire_at - parts.wall_clock() + parts.config.client.expired_close_delay
-    return parts.wheel.now_seconds + max(0.0, remaining_seconds)
+    return end_of_term(session, expire_at + client.expired_close_delay)
+
+
+def end_of_term(session: Session, expire_at: float | None) -> float:
+    """When the wheel ends what nobody can refresh; 0 for never."""
+    if expire_at is None:
+        return 0.0
+    parts = session.parts
+    return parts.wheel.now_seconds + max(0.0, expire_at - parts.wall_clock())

@@ -49,8 +49,8 @@ class Place(NamedTuple):
     """When that, and the grace after it, are over."""
 
 
-def find_places(session: Session, identity: Identity, request: ConnectRequest) -> list[Place]:
-    """Say where a client belongs, before it is let in.
+async def find_places(session: Session, identity: Identity, request: ConnectRequest) -> list[Place]:
+    """Say where a client belongs, before it is let in. Waits for nothing; others that do can.
 
     Raises:
         Refusal: a channel's name is illegal, its namespace unknown, or what is in it cannot be

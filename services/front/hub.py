@@ -50,6 +50,7 @@ class Subscription:
         "channel",
         "encoding",
         "expires_seconds",
+        "has_fixed_term",
         "hears_movements",
         "is_active",
         "is_positioned",
@@ -76,6 +77,8 @@ class Subscription:
         self.is_active = True
         self.expires_seconds = 0.0
         """When its token's time, and the grace after it, are over; 0 for never."""
+        self.has_fixed_term = False
+        """Whether the team's word alone says when it expires, and no token of the client's."""
         self.chan_info = b""
         """What its token says about the client in this channel."""
         self.hears_movements = False

@@ -43,6 +43,25 @@ class Measures:
         self.lost_movements = Tally(
             "front_lost_movements", "Joins and leaves that there was no room to tell of."
         )
+        self.calls = Tally("front_calls", "Calls (rpc) taken and handed to the producer.")
+        self.sends = Tally(
+            "front_sends", "Messages to the server taken and handed to the producer."
+        )
+        self.lost_sends = Tally(
+            "front_lost_sends", "Messages to the server that nobody took, which no client is told."
+        )
+        self.lost_leavings = Tally(
+            "front_lost_leavings", "Clients of whose leaving the app could not be told."
+        )
+        self.orders = LabelledTally(
+            "front_orders", "What orders did to sessions here, one by one.", "outcome"
+        )
+        self.hooks = LabelledTally(
+            "front_hooks", "Questions to connect and subscribe handlers, by what came.", "outcome"
+        )
+        self.hook_seconds = Spread(
+            "front_hook_seconds", "From such a question to its answer.", _LATENCY_BOUNDS
+        )
         self.publish_seconds = Spread(
             "front_publish_seconds", "From a publish to its answer.", _LATENCY_BOUNDS
         )

@@ -61,6 +61,10 @@ class Neighbours:
         """Give the other live fronts' ids."""
         return {node.id for node in self._registry.live(FRONT)} - {self.id}
 
+    def with_app(self) -> set[str]:
+        """Give the ids of the live workers that have the team's handlers."""
+        return {node.id for node in self._registry.live() if node.has_app}
+
     def register(self, kind: type[Told], handler: Callable[[Told], None]) -> None:
         """Have `handler`, which neither waits nor raises, called for each message of a kind."""
         self._handlers[kind] = handler

@@ -13,14 +13,22 @@ Rules
 Not here: bytes (`services.wire.one_way`), connections (`transports.one_way`).
 """
 
-from typing import Final
+from functools import partial
+from typing import Final, NamedTuple
 
 from services.auth import Identity, ServerSubscription, SubscriptionGrant
+from services.front.addresses import Address
+from services.front.admission import (
+    Asking,
+    ask_subscribe,
+    hear_subscribe,
+    info_of,
+    settle_terms,
+)
 from services.front.connecting import connect, time_to_live
 from services.front.enrolling import Place, find_places
-from services.front.payloads import check_readable
 from services.front.session import EndSession, Session, State
-from services.front.subscribing import end_of_grace, grant_of
+from services.front.subscribing import end_of_terms, grant_of
 from services.front.view_partition import ViewNotReady
 from services.permissions import Who
 from services.wire.command import ConnectRequest, SubscribeRequest
@@ -28,6 +36,8 @@ from services.wire.errors import Disconnect, Error, ErrorCode, ProtocolError, Re
 from services.wire.json_codec import decode_connect
 
 _NO_COMMAND: Final = 0
+
+_KNOWN: Final = frozenset(code.code for code in ErrorCode)
 
 # As Centrifugo has it; all others are INTERNAL, upon which clients try again.
 _ENDS: Final = {
@@ -60,52 +70,68 @@ async def receive(session: Session, frame: bytes) -> None:
 
 def _turn_away(session: Session, error: Error) -> None:
     session.refuse(_NO_COMMAND, error)
-    session.disconnect(_ENDS.get(error.code, Disconnect.INTERNAL), error.message)
+    # A code of the team's own says no as well.
+    others = Disconnect.INTERNAL if error.code in _KNOWN else Disconnect.PERMISSION_DENIED
+    session.disconnect(_ENDS.get(error.code, others), error.message)
 
 
-def _find_places(session: Session, identity: Identity, request: ConnectRequest) -> list[Place]:
+async def _find_places(
+    session: Session, identity: Identity, request: ConnectRequest
+) -> list[Place]:
     """Say where a client belongs, and what it may follow of what it asks for.
 
     Raises:
         Refusal: it may not follow a channel, or there is no such channel.
         EndSession: there are more than a session may have, or a token is somebody else's.
     """
-    places = find_places(session, identity, request)
+    places = await find_places(session, identity, request)
     given = {place.request.channel for place in places}
     asked = {channel: each for channel, each in request.subs.items() if channel not in given}
     if len(given) + len(asked) > session.parts.config.client.channel_limit:
         raise EndSession(Disconnect.CHANNEL_LIMIT, "more channels than client.channel_limit")
-    for channel, wish in asked.items():
-        places.append(_place(session, identity.user, channel, wish))
-    return places
+    # All handlers are asked before the first answer is waited for.
+    wishes = [_wish(session, identity, channel, each) for channel, each in asked.items()]
+    return places + [await _place(session, wish) for wish in wishes]
 
 
-def _place(session: Session, user: str, channel: str, wish: SubscribeRequest) -> Place:
-    parts = session.parts
-    address = parts.addresses.find(channel)
+class _Wish(NamedTuple):
+    """A channel that a client asks for, and may have unless a handler says no."""
+
+    address: Address
+    request: SubscribeRequest
+    who: Who
+    grant: SubscriptionGrant | None
+    asking: Asking
+
+
+def _wish(session: Session, identity: Identity, channel: str, wish: SubscribeRequest) -> _Wish:
+    address = session.parts.addresses.find(channel)
     request = SubscribeRequest(
         channel,
         token=wish.token,
         recover=wish.recover,
         epoch=wish.epoch,
         offset=wish.offset,
+        data=wish.data,
         positioned=wish.positioned,
         recoverable=wish.recoverable,
         join_leave=wish.join_leave,
     )
-    grant = grant_of(session, user, request) if request.token else None
-    who = Who(user, has_token=grant is not None)
-    denial = parts.permissions.may_subscribe(who, address.channel)
-    if denial is not None:
-        raise Refusal(denial.error)
-    check_readable(session.encoding, address.options)
-    allowed = grant or SubscriptionGrant(channel)
+    grant = grant_of(session, identity.user, request) if request.token else None
+    who = Who(identity.user, has_token=grant is not None)
+    asking = ask_subscribe(session, request, who, address, partial(info_of, session, identity))
+    return _Wish(address, request, who, grant, asking)
+
+
+async def _place(session: Session, wish: _Wish) -> Place:
+    address, request, who, grant, asking = wish
+    terms = settle_terms(grant, await hear_subscribe(session, asking))
     return Place(
         address,
-        ServerSubscription(allowed.info, allowed.data, allowed.override),
+        ServerSubscription(terms.info, terms.data, terms.override),
         request,
-        parts.permissions.tracking(who, address.channel, request, allowed.override),
+        session.parts.permissions.tracking(who, address.channel, request, terms.override),
         has_token=who.has_token,
-        ttl=time_to_live(session, allowed.expire_at),
-        expires_seconds=end_of_grace(session, allowed.expire_at),
+        ttl=0 if terms.is_fixed else time_to_live(session, terms.expire_at),
+        expires_seconds=end_of_terms(session, terms),
     )

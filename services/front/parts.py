@@ -5,10 +5,13 @@ Rules: a session reads from it and calls what is in it; it never replaces a part
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from broker.producer import Producer
 from services.front.addresses import Addresses
+from services.front.calls import Calls
 from services.front.errands import Errands
+from services.front.hooks import Hooks
 from services.front.hub import Hub
 from services.front.measures import Measures
 from services.front.movements import Movements
@@ -22,6 +25,9 @@ from services.front.view import FrontView
 from services.permissions import Permissions
 from services.settings import Config
 
+if TYPE_CHECKING:
+    from services.front.ordering import Ordering
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -33,6 +39,9 @@ class Parts:
     view: FrontView
     hub: Hub
     producer: Producer
+    calls: Calls
+    ordering: "Ordering"
+    hooks: Hooks
     neighbours: Neighbours
     presence: Presence
     movements: Movements

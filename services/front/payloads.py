@@ -19,6 +19,8 @@ _NO_WORD: Final = ErrorCode.NOT_AVAILABLE.explained(
     "this channel's data is binary, which only the Protobuf protocol carries"
 )
 
+_NOTHING: Final = b"null"
+
 
 def check_readable(language: Language, options: ChannelOptions) -> None:
     """Whether what is in a channel can be told in a language.
@@ -44,4 +46,18 @@ def take_payload(raw: bytes, language: Language, options: ChannelOptions) -> byt
         error = validate_payload(raw)
         if error is not None:
             raise Refusal(error)
+    return one_line(raw)
+
+
+def take_json(raw: bytes) -> bytes:
+    """What a client sent for the team's handlers, as it goes on; `null` for nothing.
+
+    Raises:
+        Refusal: it is no JSON.
+    """
+    if not raw:
+        return _NOTHING
+    error = validate_payload(raw)
+    if error is not None:
+        raise Refusal(error)
     return one_line(raw)

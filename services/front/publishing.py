@@ -21,7 +21,7 @@ from services.front.payloads import check_readable, take_payload
 from services.front.session import Session, State
 from services.permissions import Who
 from services.wire.command import PublishRequest
-from services.wire.errors import Error, ErrorCode, Refusal
+from services.wire.errors import Error, ErrorCode, Refusal, find_error
 from services.wire.reply import MessagePush, PublishResult
 
 _PUBLISHED = PublishResult()
@@ -108,7 +108,7 @@ class Awaited(Generic[Asked]):
     def settled(self, outcome: Outcome) -> None:
         """The log has the outcome."""
         if type(outcome) is Refused:
-            self._fail(Error(outcome.code, outcome.message))
+            self._fail(find_error(outcome.code, outcome.message))
         elif not self._is_answered:
             self._succeed()
 

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from services.front.attending import presence, presence_stats
+from services.front.calling import call, send
 from services.front.connecting import connect, refresh
 from services.front.publishing import publish
 from services.front.reading import history
@@ -126,15 +127,6 @@ def _refuse_ping(session: Session, command_id: int, request: PingRequest) -> Non
     raise EndSession(Disconnect.BAD_REQUEST, "a ping, which is the server's to send")
 
 
-def _refuse_send(session: Session, command_id: int, request: SendRequest) -> None:
-    # It has no reply, so there is no other way to say that nobody takes it.
-    raise EndSession(Disconnect.NOT_AVAILABLE, "a message to the server, which nobody takes")
-
-
-def _not_available(session: Session, command_id: int, request: Request) -> None:
-    raise Refusal(ErrorCode.NOT_AVAILABLE.error)
-
-
 def _refuse_malformed(session: Session, command_id: int, request: Malformed) -> None:
     if not command_id or method_of(request) in ("connect", "ping"):
         raise EndSession(Disconnect.BAD_REQUEST, request.why)
@@ -148,8 +140,8 @@ _AT_ONCE: Final[dict[type[Request], _AtOnce]] = {
     SubRefreshRequest: refresh_subscription,
     ConnectRequest: _connect_again,
     PingRequest: _refuse_ping,
-    SendRequest: _refuse_send,
-    RPCRequest: _not_available,
+    SendRequest: send,
+    RPCRequest: call,
     Malformed: _refuse_malformed,
 }
 

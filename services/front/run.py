@@ -23,14 +23,17 @@ from broker.producer import ANSWER_SECONDS, Producer
 from broker.registry import Node
 from services.front.addresses import Addresses
 from services.front.app import build_app
+from services.front.calls import Calls
 from services.front.conflation import find_conflation
 from services.front.errands import Errands
 from services.front.fanout import ROUND_BYTES_AT_MOST, Fanout
+from services.front.hooks import Hooks
 from services.front.hub import Hub
 from services.front.listening import describe_addresses, listening
 from services.front.measures import Measures
 from services.front.movements import Movements
 from services.front.neighbours import FRONT, Neighbours
+from services.front.ordering import Ordering
 from services.front.outbox import Flusher
 from services.front.parts import Parts
 from services.front.presence import Presence
@@ -124,19 +127,24 @@ def assemble(
     neighbours = Neighbours(broker.bus, node, clock=clock, jitter=lambda: jitter(0.0, 1.0))
     errands = Errands(neighbours)
     presence = Presence(hub, neighbours, measures, clock=clock)
+    sessions = Sessions(config.client.connection_limit)
+    ordering = Ordering(sessions, measures, clock=clock)
     return fanout, Parts(
         config=config,
         permissions=permissions,
         addresses=addresses,
-        view=FrontView(broker, config, hub, fanout, producer),
+        view=FrontView(broker, config, hub, fanout, producer, ordering.carry_out),
         hub=hub,
         producer=producer,
+        calls=Calls(config, producer, measures),
+        ordering=ordering,
+        hooks=Hooks(neighbours, measures, config.app.hook_timeout, clock=clock),
         neighbours=neighbours,
         presence=presence,
         movements=Movements(addresses, neighbours, presence, measures),
         errands=errands,
         uplinks=Uplinks(errands, config.client.queue_max_size),
-        sessions=Sessions(config.client.connection_limit),
+        sessions=sessions,
         wheel=Wheel(clock),
         monotonic=clock.monotonic,
         flusher=Flusher(),
@@ -166,6 +174,8 @@ async def running(parts: Parts, fanout: Fanout) -> AsyncIterator[None]:
                 tasks.create_task(parts.neighbours.run()),
                 tasks.create_task(parts.presence.run()),
                 tasks.create_task(parts.movements.run()),
+                tasks.create_task(parts.hooks.run()),
+                tasks.create_task(parts.ordering.run()),
                 tasks.create_task(parts.uplinks.run()),
             ]
             try:

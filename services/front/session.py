@@ -26,21 +26,24 @@ from services.front.hub import Subscription
 from services.front.outbox import Outbox
 from services.front.timers import NEVER
 from services.front.transports.frames import frame_ping
-from services.wire.errors import Disconnect, Error, Unsubscribed
+from services.wire.errors import Disconnect, Ending, Error, Unsubscribed, may_resubscribe
 from services.wire.json_codec import encode_client_info
 from services.wire.reply import ClientInfo, Push, Result, UnsubscribePush
 
 if TYPE_CHECKING:
+    from services.front.arrival import Arrival
     from services.front.parts import Parts
 
 _log = structlog.get_logger(__name__)
 
 _PING_FRAME = frame_ping()
 
-# What ends a session that has lost a subscription which its client cannot make anew.
+# What ends a session that has lost a subscription which its client cannot make anew; for all other
+# codes upon which an SDK would, the first.
 _ENDS: Final = {
-    Unsubscribed.INSUFFICIENT_STATE: Disconnect.INSUFFICIENT_STATE,
-    Unsubscribed.EXPIRED: Disconnect.SUBSCRIPTION_EXPIRED,
+    Unsubscribed.INSUFFICIENT_STATE.code: Disconnect.INSUFFICIENT_STATE,
+    Unsubscribed.EXPIRED.code: Disconnect.SUBSCRIPTION_EXPIRED,
+    Unsubscribed.STATE_INVALIDATED.code: Disconnect.STATE_INVALIDATED,
 }
 
 
@@ -57,7 +60,7 @@ class State(enum.Enum):
 class EndSession(Exception):
     """A command ends the session. `why` is for the log, and holds nothing a client sent."""
 
-    def __init__(self, disconnect: Disconnect, why: str) -> None:
+    def __init__(self, disconnect: Ending, why: str) -> None:
         super().__init__(why)
         self.disconnect = disconnect
         self.why = why
@@ -91,9 +94,11 @@ class Session:
         "_ping_seconds",
         "_pong_seconds",
         "_subscriptions_expire_seconds",
+        "arrival",
         "conn_info",
         "due_tick",
         "encoding",
+        "has_fixed_term",
         "id",
         "outbox",
         "parts",
@@ -128,7 +133,11 @@ class Session:
         self.server_channels: frozenset[str] = frozenset()
         """What the server subscribed it to when it connected."""
         self.unanswered = 0
-        """Publishes that wait for their outcome."""
+        """Publishes, calls and messages to the server that wait for their outcome."""
+        self.arrival: Arrival | None = None
+        """How the client came, if somebody wants to know before it is let in; forgotten then."""
+        self.has_fixed_term = False
+        """Whether the team's word alone says when it expires, and no token of the client's."""
         self.due_tick = NEVER
         self._ping_seconds = 0.0
         self._pong_seconds = 0.0
@@ -147,6 +156,11 @@ class Session:
     def is_over(self) -> bool:
         """Whether the session has ended."""
         return self.state is State.CLOSED
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the client was let in, and has not left."""
+        return self.state is State.CONNECTED
 
     @property
     def announced_ping_seconds(self) -> int:
@@ -205,16 +219,27 @@ class Session:
     def begin(self, user: str, conn_info: bytes, expires_seconds: float) -> None:
         """Become connected; `expires_seconds` is 0 for never."""
         self.state = State.CONNECTED
-        self.id = str(uuid.uuid4())
+        self.arrival = None
+        self.choose_id()
         self.user = user
         self.conn_info = conn_info
+        self.parts.sessions.name(self)
         wheel = self.parts.wheel
         # Spread, so that sessions that came together are not pinged together.
         interval_seconds = self.parts.config.client.ping_interval
         self._ping_seconds = wheel.now_seconds + interval_seconds * self.parts.jitter(0.5, 1.0)
         self.expire_at(expires_seconds)
 
-    def disconnect(self, why: Disconnect, explanation: str = "") -> None:
+    def choose_id(self) -> str:
+        """Give the id that the client has, or will have once it is connected."""
+        self.id = self.id or str(uuid.uuid4())
+        return self.id
+
+    def allow_seconds(self, seconds: float) -> None:
+        """Let so much time pass until it has to be connected."""
+        self.parts.wheel.set(self, self.parts.wheel.now_seconds + seconds)
+
+    def disconnect(self, why: Ending, explanation: str = "") -> None:
         """End the session and tell the client; once is enough, more do no harm."""
         if why is Disconnect.SHUTDOWN:
             self._tell_held()
@@ -231,7 +256,7 @@ class Session:
             user=self.user,
             remote=self.remote,
         )
-        self.leave()
+        self.leave(why.code, why.text)
         self._line.close(why.code, why.text, is_slow=why is Disconnect.SLOW)
 
     def _tell_held(self) -> None:
@@ -239,10 +264,15 @@ class Session:
         for subscription in list((self.subscriptions or {}).values()):
             self.parts.view.fanout.tell_held(subscription)
 
-    def leave(self) -> None:
-        """Be gone from everywhere: the connection has ended, or is about to."""
+    def leave(self, code: int = 0, reason: str = "") -> None:
+        """Be gone from everywhere: the connection has ended, or is about to.
+
+        `code` and `reason` are those the client was told, if it was.
+        """
         if self.state is State.CLOSED:
             return
+        if self.state is State.CONNECTED and self.parts.config.app.disconnect_handler:
+            self.parts.calls.tell_left(self.id, self.info(b""), code, reason)
         self.state = State.CLOSED
         self.parts.wheel.clear(self)
         self.parts.sessions.remove(self)
@@ -279,16 +309,20 @@ class Session:
 
     def end_subscription(self, subscription: Subscription, why: Unsubscribed) -> None:
         """Take the client out of a channel and tell it."""
+        self.take_out(subscription, why.code, why.text)
+
+    def take_out(self, subscription: Subscription, code: int, reason: str) -> None:
+        """Take the client out of a channel and tell it, in words that may be the team's."""
         if self.subscription(subscription.channel) is not subscription:
             return
-        end = _ENDS.get(why) if subscription.is_server_side else None
-        if end is not None:
+        if subscription.is_server_side and may_resubscribe(code):
             # An SDK subscribes again only to what it asked for itself; for the rest it connects
             # again, and recovers then.
+            end = _ENDS.get(code, Disconnect.INSUFFICIENT_STATE)
             self.disconnect(end, "a server-side subscription")
             return
         self.part(subscription.channel)
-        self.push(subscription.channel, UnsubscribePush.because(why))
+        self.push(subscription.channel, UnsubscribePush(code, reason))
 
     # ---- time
 

@@ -1,24 +1,22 @@
-"""The sessions of this process: how many there are, and ending them all.
+"""The sessions of this process: how many there are, whose they are, and ending them all.
 
-Rules: a session is here from its first moment to its last; nothing else keeps it alive but its
-connection.
+Rules
+- A session is here from its first moment to its last; nothing else keeps it alive but its
+  connection.
+- By user only once it is connected. Most users have one session, which then costs no set.
 """
 
 import asyncio
 from collections.abc import Iterator
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from services.wire.errors import Disconnect
 
+if TYPE_CHECKING:
+    from services.front.session import Session
+
 # Often enough that a drain is spread, rarely enough that its loop costs nothing.
 _STEP_SECONDS: Final = 0.05
-
-
-class Endable(Protocol):
-    """A session, as far as this module knows it."""
-
-    def disconnect(self, why: Disconnect, explanation: str = "") -> None:
-        """End it and tell the client."""
 
 
 class Sessions:
@@ -26,7 +24,8 @@ class Sessions:
 
     def __init__(self, at_most: int) -> None:
         """Admit `at_most` at a time; 0 for any number."""
-        self._sessions: set[Endable] = set()
+        self._sessions: set[Session] = set()
+        self._by_user: dict[str, Session | set[Session]] = {}
         self._at_most = at_most
         self.is_draining = False
         """Whether new sessions are turned away because this process is about to leave."""
@@ -34,7 +33,7 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def __iter__(self) -> Iterator[Endable]:
+    def __iter__(self) -> Iterator["Session"]:
         return iter(self._sessions)
 
     @property
@@ -42,13 +41,46 @@ class Sessions:
         """Whether another session would be one too many."""
         return 0 < self._at_most <= len(self._sessions)
 
-    def add(self, session: Endable) -> None:
+    def add(self, session: "Session") -> None:
         """Note a session that begins."""
         self._sessions.add(session)
 
-    def remove(self, session: Endable) -> None:
+    def name(self, session: "Session") -> None:
+        """Note whose session it is, now that it is known."""
+        user = session.user
+        if not user:
+            return
+        known = self._by_user.get(user)
+        if known is None:
+            self._by_user[user] = session
+        elif isinstance(known, set):
+            known.add(session)
+        else:
+            self._by_user[user] = {known, session}
+
+    def remove(self, session: "Session") -> None:
         """Note that a session has ended."""
         self._sessions.discard(session)
+        known = self._by_user.get(session.user)
+        if known is session:
+            del self._by_user[session.user]
+        elif isinstance(known, set):
+            known.discard(session)
+            if not known:
+                del self._by_user[session.user]
+
+    def find(self, user: str, client: str) -> list["Session"]:
+        """Give the connected sessions of a user, or the one of them with this id; no user: any's.
+
+        Who is sought without a user costs a look at all sessions.
+        """
+        if not user:
+            return [s for s in self._sessions if s.is_connected and s.id == client]
+        known = self._by_user.get(user)
+        if known is None:
+            return []
+        of_user = list(known) if isinstance(known, set) else [known]
+        return [session for session in of_user if client in ("", session.id)]
 
     async def disconnect_all(self, why: Disconnect, spread_seconds: float) -> None:
         """End all sessions, evenly over a time, so that they do not all come back at once.

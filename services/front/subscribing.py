@@ -2,7 +2,8 @@
 
 Rules
 - Nothing is awaited between the answer of `view.follow` and `session.join`; see `following`.
-- Permissions are asked anew each time, when a client comes back to recover too.
+- Permissions are asked anew each time, when a client comes back to recover too, and so is the
+  team's subscribe handler.
 
 Not here: what the server subscribes a client to (`enrolling`).
 """
@@ -18,10 +19,10 @@ from services.auth import (
     TokenMismatch,
     verify_subscription_token,
 )
-from services.front.connecting import time_to_live
+from services.front.admission import Terms, ask_subscribe, hear_subscribe, settle_terms
+from services.front.connecting import end_of_term, time_to_live
 from services.front.following import describe, encoding_of, recover
 from services.front.hub import Subscription
-from services.front.payloads import check_readable
 from services.front.session import EndSession, Session
 from services.permissions import Who
 from services.wire.command import (
@@ -30,7 +31,7 @@ from services.wire.command import (
     UnsubscribeRequest,
 )
 from services.wire.errors import Disconnect, ErrorCode, Refusal
-from services.wire.reply import SubRefreshResult, UnsubscribeResult
+from services.wire.reply import SubRefreshResult, SubscribeResult, UnsubscribeResult
 
 _STREAM_TYPE: Final = 0
 
@@ -40,23 +41,23 @@ async def subscribe(session: Session, command_id: int, request: SubscribeRequest
 
     Raises:
         Refusal: it may not, or not again.
-        EndSession: the token is somebody else's.
+        EndSession: the token is somebody else's, or a handler does not want the client to stay.
     """
     address = session.parts.addresses.find(request.channel)
     _check_request(session, request)
     grant = grant_of(session, session.user, request) if request.token else None
     who = Who(session.user, has_token=grant is not None)
-    denial = session.parts.permissions.may_subscribe(who, address.channel)
-    if denial is not None:
-        raise Refusal(denial.error)
-    check_readable(session.encoding, address.options)
-    override = grant.override if grant is not None else {}
+    asking = ask_subscribe(session, request, who, address, session.info)
+    terms = settle_terms(grant, await hear_subscribe(session, asking))
+    override = terms.override
     tracking = session.parts.permissions.tracking(who, address.channel, request, override)
     is_recovering = request.recover and tracking.is_recoverable
     position = (request.epoch, request.offset) if is_recovering else ()
     state = await session.parts.view.follow(request.channel, *position)
     if session.is_over:
         return
+    # Again: an order may have put it there while it waited.
+    _check_request(session, request)
     recovery = recover(session, request, tracking, state, session.outbox.room_bytes // 2)
     subscription = Subscription(
         session,
@@ -69,22 +70,29 @@ async def subscribe(session: Session, command_id: int, request: SubscribeRequest
     subscription.hears_movements = session.parts.permissions.hears_movements(
         who, address.channel, request, override
     )
-    expire_at, data = None, b""
-    if grant is not None:
-        subscription.chan_info, expire_at, data = grant.info, grant.expire_at, grant.data
+    subscription.chan_info, subscription.has_fixed_term = terms.info, terms.is_fixed
+    subscription.expires_seconds = end_of_terms(session, terms)
     result = describe(session, request, tracking, state, recovery)
-    session.answer(
-        command_id,
-        msgspec.structs.replace(
-            result,
-            expires=expire_at is not None,
-            ttl=time_to_live(session, expire_at),
-            data=msgspec.Raw(data) if data else None,
-        ),
-    )
+    session.answer(command_id, tell_terms(session, result, terms))
     session.join(subscription)
-    if expire_at is not None:
-        session.subscription_expires(subscription, end_of_grace(session, expire_at))
+
+
+def tell_terms(session: Session, result: SubscribeResult, terms: Terms) -> SubscribeResult:
+    """What the client is told of a subscription, with what its token or a handler says of it."""
+    # Told of a term that no token can change, an SDK would ask for one, and give up without.
+    told_expire_at = None if terms.is_fixed else terms.expire_at
+    return msgspec.structs.replace(
+        result,
+        expires=told_expire_at is not None,
+        ttl=time_to_live(session, told_expire_at),
+        data=msgspec.Raw(terms.data) if terms.data else None,
+    )
+
+
+def end_of_terms(session: Session, terms: Terms) -> float:
+    """When the wheel ends a subscription; 0 for never."""
+    end = end_of_term if terms.is_fixed else end_of_grace
+    return end(session, terms.expire_at)
 
 
 def unsubscribe(session: Session, command_id: int, request: UnsubscribeRequest) -> None:
@@ -113,6 +121,8 @@ def refresh_subscription(session: Session, command_id: int, request: SubRefreshR
     subscription = session.subscription(grant.channel)
     if subscription is None:
         raise Refusal(ErrorCode.PERMISSION_DENIED.explained("not subscribed to this channel"))
+    if subscription.has_fixed_term:
+        raise Refusal(ErrorCode.NOT_AVAILABLE.explained("the app alone says when it expires"))
     session.subscription_expires(subscription, end_of_grace(session, grant.expire_at))
     session.answer(
         command_id,
@@ -168,9 +178,8 @@ def grant_of(
 
 
 def end_of_grace(session: Session, expire_at: float | None) -> float:
-    """When the wheel ends the subscription; 0 for never."""
-    parts = session.parts
-    if expire_at is None or parts.config.client.insecure:
+    """When the wheel ends a subscription that could have been refreshed; 0 for never."""
+    client = session.parts.config.client
+    if expire_at is None or client.insecure:
         return 0.0
-    grace_seconds = parts.config.client.expired_sub_close_delay
-    return parts.wheel.now_seconds + max(0.0, expire_at - parts.wall_clock() + grace_seconds)
+    return end_of_term(session, expire_at + client.expired_sub_close_delay)

@@ -12,7 +12,7 @@ Not here: what a record does to its partition (`view_partition`), reading the lo
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from broker.batch import NO_SENDER, Entry, EntryKind
 from broker.interface import Broker
@@ -38,8 +38,16 @@ class FrontView:
     """The state of all channels, as far as this front has read the logs."""
 
     def __init__(
-        self, broker: Broker, config: Config, hub: Hub, fanout: Fanout, producer: Producer
+        self,
+        broker: Broker,
+        config: Config,
+        hub: Hub,
+        fanout: Fanout,
+        producer: Producer,
+        carry_out: Callable[[bytes], None] = lambda order: None,
     ) -> None:
+        """`carry_out` is given each order that comes out of the logs, once; without it, nobody."""
+        self.carry_out = carry_out
         self.hub = hub
         self.fanout = fanout
         self.producer = producer

@@ -1,7 +1,8 @@
 """One partition of what this front knows: its log folded into tops and histories, and fanned out.
 
 Rules:
-- A record's publications enter the histories and are fanned out in the same step.
+- A record's publications enter the histories and are fanned out in the same step; after them its
+  orders are carried out.
 
 Not here: which partition carries a channel, what a client is told of it (`view`), reading the log
 (`services.log_reader`).
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from broker.errors import BrokerUnavailable, StreamEmpty, TopologyProblem
 from broker.follow import Loss
-from broker.interface import Broker, StoredRecord
+from broker.interface import Broker, Position, StoredRecord
 from broker.partition import Partition
-from broker.record import Published, Record, Settled, channel_epoch
+from broker.record import Ordered, Published, Record, Settled, channel_epoch
+from services.front.carried import CarriedOut
 from services.log_reader import LogReader
 from services.settings import Config
 from services.view.history import Histories, Publication
@@ -79,6 +81,7 @@ class FrontPartition:
             history_seconds=config.longest_history_ttl,
             catch_up_seconds=config.channel.catch_up_seconds,
         )
+        self._carried_out = CarriedOut(time.time_ns() // 1_000_000)
         self.last_record_wall_ms = 0
         self.heard_seconds = time.monotonic()
         """When something was heard of the log, or it was opened anew for want of that."""
@@ -107,7 +110,7 @@ class FrontPartition:
         self._view.sequence += 1
         self.heard_seconds = time.monotonic()
         if change.settled is not None:
-            self._take(change.settled)
+            self._take(change.settled, stored.position)
         elif change.judgement is Judgement.CUT:
             self.histories.clear()
             self._view.lose_continuity(self.partition)
@@ -122,26 +125,47 @@ class FrontPartition:
         """See `LogListener.ready`."""
         await self._view.fanout.ready()
 
-    def _take(self, settled: Settled) -> None:
-        view = self._view
+    def _take(self, settled: Settled, position: Position) -> None:
         self.last_record_wall_ms = settled.wall_ms
         pushed: dict[str, _Pushed] = {}
+        orders: list[bytes] = []
         payload = iter(settled.payloads)
-        producer = view.producer
         for batch in settled.batches:
             for outcome in batch.outcomes:
                 if type(outcome) is Published:
                     self._take_publication(outcome, next(payload), settled.wall_ms, pushed)
+                elif type(outcome) is Ordered:
+                    orders.append(outcome.order)
         if self._awaited:
             self._tell_who_awaits()
+        self._push(pushed)
+        self._settle_own(settled)
+        if orders:
+            self._carry_out(orders, position)
+
+    def _push(self, pushed: dict[str, _Pushed]) -> None:
+        view = self._view
         # While a lost log is read anew, whoever relies on positions has been told to come back, and
         # the others have had most of it.
         for channel, (previous, publications) in pushed.items() if self.is_caught_up else ():
             epoch = self._epoch(channel)
             view.fanout.publish(channel, publications, view.sequence, epoch, previous)
+
+    def _settle_own(self, settled: Settled) -> None:
+        producer = self._view.producer
         for batch in settled.batches:
             if batch.producer == producer.id:
                 producer.settle(self.partition, batch)
+
+    def _carry_out(self, orders: list[bytes], position: Position) -> None:
+        is_new = self._carried_out.take(
+            self.reader.view.ledger.epoch,
+            position,
+            self.last_record_wall_ms,
+            is_caught_up=self.is_caught_up,
+        )
+        for order in orders if is_new else ():
+            self._view.carry_out(order)
 
     async def reach(self, channel: str, offset: int) -> None:
         """Wait until the channel has got to an offset, but not for long.

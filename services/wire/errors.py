@@ -61,6 +61,14 @@ class ErrorCode(enum.Enum):
         return Error(self.code, f"{self.text}: {why}", self.temporary)
 
 
+_TEMPORARY = frozenset(code.code for code in ErrorCode if code.temporary)
+
+
+def find_error(code: int, message: str) -> Error:
+    """The error of a code that came from elsewhere: one of the table's, or the team's own."""
+    return Error(code, message, code in _TEMPORARY)
+
+
 class Unsubscribed(enum.Enum):
     """Why the server ends a subscription. From 2500 on the SDK subscribes again by itself."""
 
@@ -78,7 +86,22 @@ class Unsubscribed(enum.Enum):
     @property
     def may_resubscribe(self) -> bool:
         """Whether the SDK subscribes again by itself."""
-        return self.code >= 2500
+        return may_resubscribe(self.code)
+
+
+def may_resubscribe(code: int) -> bool:
+    """Whether SDKs subscribe again after an unsubscribe with this code, custom codes included."""
+    return code >= 2500
+
+
+_UNSUBSCRIBE_CODES = range(2000, 3000)
+
+
+def find_unsubscribe(code: int, reason: str) -> tuple[int, str]:
+    """What a client is told when the team ends its subscription; as `find_ending` does."""
+    if code not in _UNSUBSCRIBE_CODES:
+        code = Unsubscribed.BY_SERVER.code
+    return code, cut_reason(reason)
 
 
 def may_reconnect(code: int) -> bool:
@@ -120,6 +143,46 @@ class Disconnect(enum.Enum):
     def may_reconnect(self) -> bool:
         """Whether SDKs come back after it."""
         return may_reconnect(self.code)
+
+
+class CustomDisconnect(msgspec.Struct, frozen=True, gc=False):
+    """Why the team ends a session: a code of its own (4000 to 4999), or words of its own."""
+
+    code: int
+    text: str
+
+    @property
+    def may_reconnect(self) -> bool:
+        """Whether SDKs come back after it."""
+        return may_reconnect(self.code)
+
+
+Ending = Disconnect | CustomDisconnect
+
+REASON_BYTES_AT_MOST = 123
+"""Of a disconnect's words; a close frame has no room for more."""
+
+_DISCONNECTS = {each.code: each for each in Disconnect}
+_CUSTOM_CODES = range(4000, 5000)
+
+
+def find_ending(code: int, text: str) -> Ending:
+    """The end of a session as the team wants it.
+
+    A code that is neither in the table nor custom stands for nothing a client knows: it is told
+    that it is a forced one.
+    """
+    known = _DISCONNECTS.get(code, None if code in _CUSTOM_CODES else Disconnect.FORCED)
+    if known is not None:
+        if text in ("", known.text):
+            return known
+        code = known.code
+    return CustomDisconnect(code, cut_reason(text))
+
+
+def cut_reason(text: str) -> str:
+    """As much of a reason as there is room for, in whole characters."""
+    return text.encode()[:REASON_BYTES_AT_MOST].decode(errors="ignore")
 
 
 class Refusal(Exception):

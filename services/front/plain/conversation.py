@@ -14,15 +14,22 @@ from typing import Final
 
 import orjson
 
+from services.front.admission import (
+    admit_client,
+    ask_subscribe,
+    hear_subscribe,
+    settle_terms,
+)
 from services.front.connecting import begin, identify
 from services.front.encoding import Language
 from services.front.hub import Subscription
-from services.front.payloads import check_readable
 from services.front.plain.answers import NO_COMMAND, PlainAnswers
 from services.front.publishing import admit, offer
 from services.front.session import EndSession, Session
+from services.front.subscribing import end_of_terms
 from services.front.view_partition import ViewNotReady
 from services.permissions import Who
+from services.wire.command import ConnectRequest, SubscribeRequest
 from services.wire.errors import Disconnect, ErrorCode, Refusal
 
 # What a client that is let in no further is disconnected with; for all others it asked amiss.
@@ -48,7 +55,11 @@ class PlainConversation:
     async def open(self, session: Session) -> None:
         """See `Conversation.open`."""
         try:
-            begin(session, identify(session, self._token))
+            identity = identify(session, self._token)
+            admission = await admit_client(session, identity, ConnectRequest(self._token))
+            if session.is_over:
+                return
+            begin(session, admission)
             await self._follow(session)
         except Refusal as refusal:
             _turn_away(session, refusal)
@@ -75,15 +86,22 @@ class PlainConversation:
     async def _follow(self, session: Session) -> None:
         parts = session.parts
         address = parts.addresses.find(self._channel)
-        denial = parts.permissions.may_subscribe(Who(session.user), address.channel)
-        if denial is not None:
-            raise Refusal(denial.error)
-        check_readable(session.encoding, address.options)
+        request = SubscribeRequest(self._channel)
+        asking = ask_subscribe(session, request, Who(session.user), address, session.info)
+        terms = settle_terms(None, await hear_subscribe(session, asking))
         await parts.view.follow(self._channel)
-        if session.is_over:
+        # An order may have put it there while it waited.
+        if session.is_over or session.subscription(self._channel) is not None:
             return
         self._answers.welcome(session, self._channel)
-        session.join(Subscription(session, self._channel, parts.view.sequence, is_positioned=False))
+        subscription = Subscription(
+            session, self._channel, parts.view.sequence, is_positioned=False
+        )
+        # As if the server had made it, for such a client cannot subscribe again.
+        subscription.is_server_side = True
+        subscription.chan_info = terms.info
+        subscription.expires_seconds = end_of_terms(session, terms)
+        session.join(subscription)
 
 
 def _turn_away(session: Session, refusal: Refusal) -> None:

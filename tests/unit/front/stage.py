@@ -25,6 +25,7 @@ from services.settings import Config
 from services.wire.protobuf_codec import decode_frame
 from services.worker.app import run_worker
 from services.worker.counting import WorkerCounters
+from services.worker.handling.interface import Handling
 from tests.conformance.protobuf import read_replies, translate
 
 NODE = "front"
@@ -255,8 +256,9 @@ async def staging(
     clock: Clock | None = None,
     wall_clock: Callable[[], float] = lambda: 1_000_000.0,
     has_worker: bool = True,
+    handling: Handling | None = None,
 ) -> AsyncIterator[Stage]:
-    """Run a front's parts, but its timers, and a worker."""
+    """Run a front's parts, but its timers, and a worker; with the team's handlers, if given."""
     config = config or open_config()
     broker = EmbeddedBroker({name: lane.partitions for name, lane in config.lanes.items()})
     stop = asyncio.Event()
@@ -279,7 +281,9 @@ async def staging(
         ]
         if has_worker:
             endless.append(
-                tasks.create_task(run_worker(config, worker_access, stop, WorkerCounters()))
+                tasks.create_task(
+                    run_worker(config, worker_access, stop, WorkerCounters(), handling)
+                )
             )
         stage = Stage(broker, parts, fanout)
         await stage.until(lambda: parts.view.is_caught_up)

@@ -73,7 +73,6 @@ async def test_subscribes_in_the_connect_frame_are_answered_after_it(stage: Stag
         (b"[]", 3501),
         (b'{"id":1,"connect":{}}\n{"id":2,"connect":{}}', 3501),
         (b'{"id":1,"connect":{}}\n{"id":2,"ping":{}}', 3501),
-        (b'{"id":1,"connect":{}}\n{"send":{"data":1}}', 3508),
         (b'{"id":1,"connect":{}}\nnonsense', 3501),
     ],
 )
@@ -100,7 +99,7 @@ async def test_a_malformed_request_is_refused_and_the_session_lives(stage: Stage
     assert client.closed is None
 
 
-@pytest.mark.parametrize("method", ["rpc", "presence", "presence_stats"])
+@pytest.mark.parametrize("method", ["presence", "presence_stats"])
 async def test_what_is_not_served_is_not_available(stage: Stage, method: str) -> None:
     client = await stage.client()
     (reply,) = await client.ask({"id": 2, method: {"channel": "a"}})

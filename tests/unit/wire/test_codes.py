@@ -1,12 +1,18 @@
 """The tables of codes a client can be told."""
 
+import pytest
+
 from services.wire.errors import (
+    CustomDisconnect,
     Disconnect,
     Error,
     ErrorCode,
     ProtocolError,
     Refusal,
     Unsubscribed,
+    find_ending,
+    find_error,
+    find_unsubscribe,
     may_reconnect,
 )
 
@@ -50,3 +56,41 @@ def test_an_explained_error_keeps_its_code() -> None:
 
 def test_a_protocol_error_says_why_in_one_sentence() -> None:
     assert str(ProtocolError(Disconnect.BAD_REQUEST, "empty")) == "3501 bad request: empty"
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "ending"),
+    [
+        (3503, "force disconnect", Disconnect.FORCED),
+        (3503, "", Disconnect.FORCED),
+        (3503, "banned", CustomDisconnect(3503, "banned")),
+        (4123, "banned", CustomDisconnect(4123, "banned")),
+        (3777, "", Disconnect.FORCED),
+        (1000, "banned", CustomDisconnect(3503, "banned")),
+        (5000, "banned", CustomDisconnect(3503, "banned")),
+    ],
+)
+def test_the_team_ends_sessions_with_codes_that_clients_know(
+    code: int, text: str, ending: Disconnect | CustomDisconnect
+) -> None:
+    assert find_ending(code, text) == ending
+
+
+def test_a_custom_disconnect_says_whether_to_come_back() -> None:
+    assert find_ending(4000, "").may_reconnect
+    assert not find_ending(4500, "").may_reconnect
+
+
+def test_the_teams_words_fit_a_close_frame_in_whole_characters() -> None:
+    assert find_ending(4000, "ü" * 100).text == "ü" * 61
+    assert find_unsubscribe(2100, "ü" * 100) == (2100, "ü" * 61)
+
+
+def test_an_unsubscribe_of_a_code_that_no_client_knows_is_the_servers() -> None:
+    assert find_unsubscribe(1, "x") == (2000, "x")
+    assert find_unsubscribe(3000, "x") == (2000, "x")
+
+
+def test_an_error_from_elsewhere_is_temporary_if_the_protocol_says_so() -> None:
+    assert find_error(100, "x") == Error(100, "x", True)
+    assert find_error(1042, "x") == Error(1042, "x", False)
