@@ -63,7 +63,9 @@ class Refuse(Exception):
         if code is not None and code not in _OWN_CODES and code not in _PROTOCOL_CODES:
             raise ValueError(f"{code} is no code to refuse with: 500 to 1999 are yours")
         self.code = REFUSED if code is None else code
-        self.text = text[:TEXT_CHARACTERS_AT_MOST] or _PROTOCOL_CODES.get(self.code, "refused")
+        text = text or _PROTOCOL_CODES.get(self.code, "refused")
+        # A lone surrogate, which a client may have sent and a handler quotes, cannot be written.
+        self.text = text[:TEXT_CHARACTERS_AT_MOST].encode(errors="replace").decode()
         super().__init__(self.text)
 
     def __str__(self) -> str:
