@@ -21,6 +21,8 @@ from forebay.link import FRAME_BYTES_AT_MOST, LENGTH
 class Begin(msgspec.Struct, frozen=True, tag=True):
     """Start a server: a broker, a worker and a front, all new."""
 
+    folder: str
+    """From where paths are meant."""
     path: str
     """Of the settings' file; empty for none."""
     settings: dict[str, Any]

@@ -77,9 +77,9 @@ def open_kit() -> Iterator[Kit]:
 
 
 def _begin(config: str | PathLike[str] | Mapping[str, Any] | None, is_open: bool) -> Begin:
-    if config is None:
-        return Begin("", {}, is_open, has_app=False)
+    path, settings = "", {}
     if isinstance(config, Mapping):
-        return Begin("", dict(config), is_open, has_app=False)
-    # The other process may see it from another folder.
-    return Begin(str(Path(config).resolve()), {}, is_open, has_app=False)
+        settings = dict(config)
+    elif config is not None:
+        path = str(config)
+    return Begin(str(Path.cwd()), path, settings, is_open, has_app=False)

@@ -61,6 +61,11 @@ class ServerProcess:
             )
 
     @property
+    def id(self) -> int:
+        """The system's number for it."""
+        return self._process.pid
+
+    @property
     def is_well(self) -> bool:
         """Whether it may be asked for more."""
         return self._socket.fileno() != -1 and self._process.poll() is None

@@ -38,6 +38,11 @@ class Server:
         return self._now
 
     @property
+    def process_id(self) -> int:
+        """The process that it runs in."""
+        return self._process.id
+
+    @property
     def dead(self) -> list[DeadLetter]:
         """What could not be handled, oldest first."""
         return [

@@ -7,7 +7,21 @@ import pytest
 from tests.architecture.source import Module, is_inside, modules
 
 # Who puts the parts together, and so may import all of them.
-ROOTS = ("services.front.__main__", "services.worker.__main__", "services.dev", "services.up")
+ROOTS = (
+    "services.front.__main__",
+    "services.worker.__main__",
+    "services.dev",
+    "services.kit",
+    "services.up",
+)
+
+# What is said to those who import the public package: to apps, and to their tests. A front makes
+# the questions of its hooks and reads the answers; the worker passes them on.
+SAID_TO_OTHERS = {
+    "services.front": ("forebay.hooks",),
+    "services.worker.handling": ("forebay.link",),
+    "services.kit": ("forebay.link", "forebay.testing.control"),
+}
 
 # Implementations of the broker are chosen by the roots; all others know its promises only.
 IMPLEMENTATIONS = ("broker.embedded", "broker.rabbitmq", "broker.local")
@@ -96,18 +110,18 @@ def test_the_public_package_imports_the_others_only_late(module: Module) -> None
         assert not [name for name in early if name.split(".")[0] in ("broker", "services")]
 
 
-def test_services_import_of_the_public_package_what_they_say_to_apps_alone() -> None:
+def test_services_import_of_the_public_package_what_they_say_to_others_alone() -> None:
     wrong = [
         f"{module.at(each.line)} imports {each.module}"
         for module in MODULES
         if module.is_in("services")
         for each in module.imports
         if is_inside(each.module, "forebay")
-        and not (
-            module.is_in("services.worker.handling") and is_inside(each.module, "forebay.link")
+        and not any(
+            module.is_in(ours) and is_inside(each.module, said)
+            for ours, all_said in SAID_TO_OTHERS.items()
+            for said in all_said
         )
-        # A front makes the questions of its hooks and reads the answers; the worker passes them on.
-        and not (module.is_in("services.front") and is_inside(each.module, "forebay.hooks"))
     ]
     assert not wrong
 

@@ -1,0 +1,71 @@
+"""The server's end of the socket by which a test says what is to happen."""
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+from forebay.testing.control import Answer, Request, cut_frame, decode_request, encode
+
+_READ_BYTES: Final = 256 * 1024
+_DESCRIPTORS_AT_MOST: Final = 4
+
+
+class Control:
+    """Takes one request at a time, and the sockets that come with them."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._socket = control
+        control.setblocking(False)
+        self._buffer = bytearray()
+        self._sockets: list[socket.socket] = []
+        self._news = asyncio.Event()
+        self._is_over = False
+        asyncio.get_running_loop().add_reader(control, self._read)
+
+    async def next(self) -> Request | None:
+        """Wait for the next request; None once the test's end is closed.
+
+        Cancelling: loses nothing.
+        """
+        while (frame := cut_frame(self._buffer)) is None and not self._is_over:
+            self._news.clear()
+            await self._news.wait()
+        return None if frame is None else decode_request(frame)
+
+    async def answer(self, answer: Answer) -> None:
+        """Answer the last request, if the test's end is still there: `next` tells when it is not.
+
+        Cancelling: the rest of the answer is never sent.
+        """
+        with suppress(ConnectionError):
+            await asyncio.get_running_loop().sock_sendall(self._socket, encode(answer))
+
+    def take_sockets(self) -> Sequence[socket.socket]:
+        """Give the sockets that came since the last time; they are the caller's to close."""
+        sockets, self._sockets = self._sockets, []
+        return sockets
+
+    def close(self) -> None:
+        """Hear nothing any more."""
+        asyncio.get_running_loop().remove_reader(self._socket)
+        for each in self.take_sockets():
+            each.close()
+        self._socket.close()
+
+    def _read(self) -> None:
+        try:
+            data, descriptors, _, _ = socket.recv_fds(
+                self._socket, _READ_BYTES, _DESCRIPTORS_AT_MOST
+            )
+        except BlockingIOError:
+            return
+        except OSError:
+            data, descriptors = b"", []
+        self._sockets += [socket.socket(fileno=descriptor) for descriptor in descriptors]
+        self._buffer += data
+        if not data:
+            self._is_over = True
+            asyncio.get_running_loop().remove_reader(self._socket)
+        self._news.set()
