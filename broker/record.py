@@ -6,7 +6,7 @@ sequels, each raw on a line:
 
     ["fence",1,"<writer>","<nonce>","<epoch>",<partitions>,<wall time>,<cut>,<after>,<followed>]
     ["settled",1,<after>,<wall time>,[["<producer>",<number>,<size>,<first>,[<outcome>, …]], …],
-     [<sequel>, …],<followed>]
+     [<sequel>, …],<followed>,[["<channel>","<key>"], …]]
 
 An outcome is an array whose first element says its kind: 0 published, 1 done, 2 refused,
 3 replied, 4 ordered. A *sequel* is what has to be done elsewhere because the record counts: 0 an
@@ -131,6 +131,7 @@ class _SettledIndex(msgspec.Struct, frozen=True, array_like=True, tag="settled",
     batches: list[Outcomes]
     sequels: list[Sequel] = []
     followed: int = -1
+    keys: list[tuple[str, str]] = []
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -145,6 +146,8 @@ class Settled(msgspec.Struct, frozen=True):
     sequel_payloads: list[bytes] = []
     followed: int = -1
     """The sequels of the records up to this position are done."""
+    keys: list[tuple[str, str]] = []
+    """Channel and key of the entries that had one and were carried out without a publication."""
 
 
 Record = Fence | Settled
@@ -166,9 +169,12 @@ def encode_settled(
     sequels: Sequence[Sequel] = (),
     sequel_payloads: Sequence[bytes] = (),
     followed: int = -1,
+    keys: Sequence[tuple[str, str]] = (),
 ) -> bytes:
     """Write a Settled as a stream message's body."""
-    index = _SettledIndex(FORMAT_VERSION, after, wall_ms, list(batches), list(sequels), followed)
+    index = _SettledIndex(
+        FORMAT_VERSION, after, wall_ms, list(batches), list(sequels), followed, list(keys)
+    )
     return b"\n".join([_encoder.encode(index), *payloads, *sequel_payloads])
 
 
@@ -202,6 +208,7 @@ def decode_record(body: bytes) -> Record:
         index.sequels,
         payloads[of_outcomes:],
         index.followed,
+        index.keys,
     )
 
 

@@ -1,4 +1,4 @@
-"""What every reader of a log keeps: its ledger and its channels' tops, folded together.
+"""What every reader of a log keeps: its ledger, its channels' tops and its keys, folded together.
 
 `fold` takes the next record and returns what it changed; fronts put the publications into their
 histories and fan them out, workers mark the entries settled. Both see the same.
@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from broker.interface import Position
 from broker.record import Fence, Published, Record, Settled
+from services.view.keys import KnownKeys
 from services.view.ledger import Judgement, Ledger
 from services.view.snapshot import Snapshot
 from services.view.tops import Top, Tops
@@ -27,11 +28,12 @@ class Change(NamedTuple):
 class PartitionView:
     """One reader's state of one partition."""
 
-    __slots__ = ("ledger", "position", "tops")
+    __slots__ = ("keys", "ledger", "position", "tops")
 
     def __init__(self, remember_seconds: int) -> None:
         self.ledger = Ledger()
         self.tops = Tops(remember_seconds)
+        self.keys = KnownKeys()
         self.position: Position = -1
         """The last record read, whether it counted or not; -1 before the first."""
 
@@ -46,11 +48,12 @@ class PartitionView:
         if judgement is Judgement.COUNTS:
             if not isinstance(record, Settled):
                 raise AssertionError("only a Settled is judged to count without being a Fence")
-            follows = self._advance_tops(record)
+            follows = self._advance(record)
             return Change(judgement if follows else Judgement.MISSED, record, [])
         if judgement is Judgement.CUT:
             self.tops.clear()
         elif isinstance(record, Fence):
+            self.keys.forget_old(self.ledger.log_seconds)
             return Change(judgement, None, self.tops.forget_idle(self.ledger.log_seconds))
         return Change(judgement, None, [])
 
@@ -64,17 +67,23 @@ class PartitionView:
         self.ledger.restore(snapshot.ledger)
         self.position = snapshot.position
         yield from self.tops.restoring(snapshot.channels)
+        yield from self.keys.restoring(snapshot.keys)
 
-    def _advance_tops(self, record: Settled) -> bool:
+    def _advance(self, record: Settled) -> bool:
         """Whether every publication followed the one before it in its channel."""
         advance, log_seconds = self.tops.advance, self.ledger.log_seconds
         gaps = 0
         for batch in record.batches:
             for outcome in batch.outcomes:
-                if type(outcome) is Published and outcome.offset:
-                    gaps += not advance(
-                        outcome.channel, outcome.period, outcome.offset, log_seconds
-                    )
+                if type(outcome) is Published:
+                    if outcome.offset:
+                        gaps += not advance(
+                            outcome.channel, outcome.period, outcome.offset, log_seconds
+                        )
+                    if outcome.key:
+                        self.keys.add(outcome.channel, outcome.key, log_seconds)
+        for channel, key in record.keys:
+            self.keys.add(channel, key, log_seconds)
         return not gaps
 
     def top(self, channel: str) -> tuple[int, int]:

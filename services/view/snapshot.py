@@ -3,7 +3,8 @@
 A snapshot is a head and as many parts as it takes, one AMQP message each:
 
     ["head",1,"<id>",<parts>,<log position>,<digest>,<ledger>]
-    ["part",1,"<id>",<part>,[["<channel>",[<period>,<offset>,<last seconds>]], …],[<producer>, …]]
+    ["part",1,"<id>",<part>,[["<channel>",[<period>,<offset>,<last seconds>]], …],[<producer>, …],
+     [["<digest of a key>",<seconds>], …]]
 
 Rules:
 - A snapshot says what a log adds up to at one of its positions. Whoever wrote it, even a worker
@@ -23,14 +24,16 @@ import msgspec
 from broker.batch import FORMAT_VERSION
 from broker.errors import UndecodableBody
 from broker.interface import Position
+from services.view.keys import Row
 from services.view.ledger import LedgerState
 from services.view.settled import ProducerState
 from services.view.tops import Top
 
-# About 128 KiB of channels, and 100 KiB of producers: small beside a message's limit, and an
-# encoding step is a few milliseconds.
+# About 128 KiB of channels, 100 KiB of producers, 80 KiB of keys: small beside a message's limit,
+# and an encoding step is a few milliseconds.
 _ROWS_A_PART = 2_000
 _PRODUCERS_A_PART = 500
+_KEYS_A_PART = 2_000
 
 
 class _Head(msgspec.Struct, frozen=True, array_like=True, tag="head", gc=False):
@@ -48,6 +51,7 @@ class _Part(msgspec.Struct, frozen=True, array_like=True, tag="part", gc=False):
     part: int
     channels: list[tuple[str, Top]]
     producers: list[ProducerState]
+    keys: list[Row] = []
 
 
 class _Sealed(msgspec.Struct, frozen=True, array_like=True, tag="part", gc=False):
@@ -58,6 +62,7 @@ class _Sealed(msgspec.Struct, frozen=True, array_like=True, tag="part", gc=False
     part: int
     channels: msgspec.Raw
     producers: msgspec.Raw
+    keys: msgspec.Raw = msgspec.Raw(b"[]")
 
 
 class _Genesis(msgspec.Struct, frozen=True, array_like=True, tag="genesis", gc=False):
@@ -82,12 +87,17 @@ class Snapshot(msgspec.Struct, frozen=True):
     ledger: LedgerState
     channels: list[tuple[str, Top]]
     producers: list[ProducerState]
+    keys: list[Row] = []
 
 
 def encode_snapshot(snapshot_id: str, snapshot: Snapshot) -> Iterator[bytes]:
     """Write a snapshot as bodies for the `tops` stream, one at a time."""
-    channels, producers = snapshot.channels, snapshot.producers
-    parts = max(-(-len(channels) // _ROWS_A_PART), -(-len(producers) // _PRODUCERS_A_PART))
+    channels, producers, keys = snapshot.channels, snapshot.producers, snapshot.keys
+    parts = max(
+        -(-len(channels) // _ROWS_A_PART),
+        -(-len(producers) // _PRODUCERS_A_PART),
+        -(-len(keys) // _KEYS_A_PART),
+    )
     yield _encoder.encode(
         _Head(
             FORMAT_VERSION,
@@ -100,6 +110,7 @@ def encode_snapshot(snapshot_id: str, snapshot: Snapshot) -> Iterator[bytes]:
     )
     for part in range(parts):
         rows, names = part * _ROWS_A_PART, part * _PRODUCERS_A_PART
+        digests = part * _KEYS_A_PART
         yield _encoder.encode(
             _Part(
                 FORMAT_VERSION,
@@ -107,6 +118,7 @@ def encode_snapshot(snapshot_id: str, snapshot: Snapshot) -> Iterator[bytes]:
                 part,
                 channels[rows : rows + _ROWS_A_PART],
                 producers[names : names + _PRODUCERS_A_PART],
+                keys[digests : digests + _KEYS_A_PART],
             )
         )
 
@@ -132,6 +144,7 @@ class WrittenSnapshot:
         head = self._head
         channels: list[tuple[str, Top]] = []
         producers: list[ProducerState] = []
+        keys: list[Row] = []
         for body in self._parts:
             try:
                 part = _part_decoder.decode(body)
@@ -139,8 +152,9 @@ class WrittenSnapshot:
                 raise UndecodableBody(f"no part of a snapshot: {error}") from None
             channels += part.channels
             producers += part.producers
+            keys += part.keys
             yield None
-        yield Snapshot(head.position, head.digest, head.ledger, channels, producers)
+        yield Snapshot(head.position, head.digest, head.ledger, channels, producers, keys)
 
 
 class SnapshotSearch:

@@ -1,15 +1,16 @@
 """Decided entries to a record: here each publication gets its offset.
 
 Rules: made only when the record before it has been read back, so that the view is the truth; of
-several publications of one channel in a record each builds on the one before it.
+several publications of one channel in a record each builds on the one before it, and of several
+entries with one key the first is carried out. From the others nothing follows either.
 """
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from broker.batch import Batch
+from broker.batch import Batch, Entry
 from broker.interface import DeadReason, Position
-from broker.record import Outcome, Outcomes, Published, encode_settled
+from broker.record import Done, Outcome, Outcomes, Published, encode_settled
 from services.view.partition import PartitionView
 from services.worker.concluding import WithPayload, letter_of
 from services.worker.deciding import NOTHING_TO_DO, Decision, ToCut, ToPublish, ToRefuse
@@ -39,6 +40,10 @@ class MadeRecord(NamedTuple):
     """The codes."""
 
 
+# Not by its value but as itself: what an entry is settled as whose key was used before.
+_DONE_BEFORE = Done()
+
+
 class _Making:
     """A record in the making; gives out offsets on top of what the log says."""
 
@@ -49,7 +54,9 @@ class _Making:
         self.payloads: list[bytes] = []
         self.sequels: list[WithPayload] = []
         self.refusals: list[int] = []
+        self.keys: list[tuple[str, str]] = []
         self.entries = 0
+        self._used: set[tuple[str, str]] = set()
 
     def add(self, batch: Batch, entries: Sequence[DecidedEntry]) -> None:
         """Add a batch: as one run of outcomes, or several if entries between were not decided."""
@@ -59,8 +66,10 @@ class _Making:
             if place != expected:
                 self._add_run(batch, first, run)
                 first, run = place, []
-            run.append(self._outcome(decision, batch, place))
-            self.sequels += sequels
+            outcome = self._outcome(decision, batch, place)
+            run.append(outcome)
+            if sequels and outcome is not _DONE_BEFORE:
+                self.sequels += sequels
             expected = place + 1
         self._add_run(batch, first, run)
 
@@ -75,23 +84,42 @@ class _Making:
     def _outcome(self, decision: Decision, batch: Batch, place: int) -> Outcome:
         if isinstance(decision, ToPublish):
             entry = decision.entry
+            if entry.key and not self._take_key(entry):
+                return _DONE_BEFORE
             period, offset = self._next(entry.channel) if decision.has_history else (0, 0)
             self.payloads.append(entry.payload)
             return Published(
                 entry.channel, period, offset, len(entry.payload), entry.sender, entry.key
             )
-        if isinstance(decision, ToCut):
-            return NOTHING_TO_DO.outcome
+        entry = batch.entries[place]
+        if entry.key and self._is_known(entry):
+            return _DONE_BEFORE
         if isinstance(decision, ToRefuse):
-            refused = decision.outcome
-            self.refusals.append(refused.code)
-            if decision.is_kept:
-                # Its sender was told that it is safe: somebody may have to look at it.
-                why = f"{refused.code} {refused.message}"
-                entry = batch.entries[place]
-                self.sequels.append(letter_of(entry, batch, DeadReason.REFUSED, why))
-            return refused
-        return decision.outcome
+            # With its key, if it has one, it may be tried again.
+            return self._refuse(decision, entry, batch)
+        if entry.key and self._take_key(entry):
+            self.keys.append((entry.channel, entry.key))
+        return NOTHING_TO_DO.outcome if isinstance(decision, ToCut) else decision.outcome
+
+    def _refuse(self, decision: ToRefuse, entry: Entry, batch: Batch) -> Outcome:
+        refused = decision.outcome
+        self.refusals.append(refused.code)
+        if decision.is_kept:
+            # Its sender was told that it is safe: somebody may have to look at it.
+            why = f"{refused.code} {refused.message}"
+            self.sequels.append(letter_of(entry, batch, DeadReason.REFUSED, why))
+        return refused
+
+    def _is_known(self, entry: Entry) -> bool:
+        used = entry.channel, entry.key
+        return used in self._used or self._view.keys.has(*used)
+
+    def _take_key(self, entry: Entry) -> bool:
+        """Use an entry's key, if it was not used before."""
+        if self._is_known(entry):
+            return False
+        self._used.add((entry.channel, entry.key))
+        return True
 
     def _next(self, channel: str) -> tuple[int, int]:
         period, offset = self._given.get(channel) or self._view.top(channel)
@@ -117,5 +145,6 @@ def encode_outcomes(
         [sequel for sequel, _ in making.sequels],
         [payload for _, payload in making.sequels],
         followed,
+        making.keys,
     )
     return MadeRecord(body, making.entries, making.refusals)

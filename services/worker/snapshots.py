@@ -65,6 +65,7 @@ class SnapshotWriter:
             view.ledger.state(),
             view.tops.rows(),
             settled.states(),
+            view.keys.rows(),
         )
         self._due.set()
 

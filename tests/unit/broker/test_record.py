@@ -65,6 +65,16 @@ def test_a_settled_comes_back_as_it_was(
     assert record.payloads == payloads
 
 
+@given(numbers, settled_parts(), st.lists(st.tuples(texts, texts), max_size=3))
+def test_the_keys_of_a_settled_come_back_as_they_were(
+    after: int, parts: tuple[list[Outcomes], list[bytes]], keys: list[tuple[str, str]]
+) -> None:
+    record = decode_record(encode_settled(after, 0, *parts, keys=keys))
+    assert isinstance(record, Settled)
+    assert record.keys == keys
+    assert record.payloads == parts[1]
+
+
 @given(nonsense)
 def test_nonsense_is_undecodable(body: bytes) -> None:
     with pytest.raises(UndecodableBody):

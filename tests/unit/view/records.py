@@ -24,14 +24,16 @@ def outcomes(
     return Outcomes(producer, number, first + len(made) if size is None else size, first, [*made])
 
 
-def settled(after: int, *batches: Outcomes, wall_ms: int = 0) -> Settled:
+def settled(
+    after: int, *batches: Outcomes, wall_ms: int = 0, keys: Sequence[tuple[str, str]] = ()
+) -> Settled:
     payloads = [
         b"x" * outcome.payload_bytes
         for batch in batches
         for outcome in batch.outcomes
         if isinstance(outcome, Published)
     ]
-    return Settled(after, wall_ms, [*batches], payloads)
+    return Settled(after, wall_ms, [*batches], payloads, keys=[*keys])
 
 
 def done(after: int) -> Settled:

@@ -16,13 +16,14 @@ from tests.unit.view.records import fence
 LARGE = 4_500
 
 
-def snapshot(position: int, *, channels: int = 3, producers: int = 2) -> Snapshot:
+def snapshot(position: int, *, channels: int = 3, producers: int = 2, keys: int = 1) -> Snapshot:
     return Snapshot(
         position,
         f"digest {position}",
         LedgerState(position, position - 1, fence("e1", wall_seconds=7), "e1", 7),
         [(f"channel {index}", Top(0, index + 1, 7)) for index in range(channels)],
         [ProducerState(f"p{index}", 9, "1ff", {"10": "5"}) for index in range(producers)],
+        [(f"{index:024x}", index) for index in range(keys)],
     )
 
 
@@ -34,13 +35,20 @@ INTERLEAVED = [snapshot(position, channels=LARGE) for position in (5, 9, 13)]
 
 
 def test_a_snapshot_is_read_as_it_was_written() -> None:
-    for channels, producers in ((0, 0), (3, 2), (LARGE, 0), (0, 1_200), (LARGE, 1_200)):
-        made = snapshot(5, channels=channels, producers=producers)
+    for channels, producers, keys in (
+        (0, 0, 0),
+        (3, 2, 1),
+        (LARGE, 0, 0),
+        (0, 1_200, 0),
+        (0, 0, LARGE),
+        (LARGE, 1_200, 1),
+    ):
+        made = snapshot(5, channels=channels, producers=producers, keys=keys)
         assert latest_snapshot(bodies(made)) == made
 
 
 def test_a_large_snapshot_is_written_as_messages_of_moderate_size() -> None:
-    written = bodies(snapshot(5, channels=LARGE, producers=1_200))
+    written = bodies(snapshot(5, channels=LARGE, producers=1_200, keys=LARGE))
     assert len(written) == 1 + 3
     assert max(len(body) for body in written) < 256 * 1024
 
@@ -87,6 +95,12 @@ def test_of_two_snapshots_written_into_each_other_none_is_mixed() -> None:
     other = bodies(snapshot(9, channels=LARGE + 1))
     mixed = [body for pair in zip(one, other, strict=True) for body in pair]
     assert latest_snapshot(mixed) == snapshot(9, channels=LARGE + 1)
+
+
+def test_a_snapshot_of_when_there_were_no_keys_is_read() -> None:
+    older = bodies(snapshot(9, keys=0))
+    older[1:] = [json.encode(json.decode(part)[:6]) for part in older[1:]]
+    assert latest_snapshot(older) == snapshot(9, keys=0)
 
 
 def test_what_is_of_a_later_format_is_passed_over() -> None:

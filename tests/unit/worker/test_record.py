@@ -4,11 +4,13 @@ from typing import NamedTuple
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from broker.batch import Batch
-from broker.record import Done, Published, Refused, Settled, decode_record
+from broker.batch import NO_SENDER, Batch
+from broker.record import Done, NextEntry, Published, Refused, Settled, decode_record
 from services.view.partition import PartitionView
-from services.worker.deciding import Decision, ToCut, ToPublish, ToRefuse
+from services.worker.concluding import WithPayload
+from services.worker.deciding import Decision, ToCut, ToPublish, ToRefuse, ToSettle
 from services.worker.record import DecidedBatch, DecidedEntry, encode_outcomes
 from tests.unit.view.records import fence, outcomes, published, settled
 from tests.unit.worker.parts import publish
@@ -77,6 +79,97 @@ def test_every_kind_of_decision_has_its_outcome() -> None:
     assert record.batches[0].outcomes == [REFUSED, Done(), published("a", 1, payload=b"1")]
     assert record.payloads == [b"1"]
     assert count == 3
+
+
+# ---- keys
+
+
+def keyed(number: int, *decisions: tuple[Decision, str]) -> DecidedBatch:
+    """A batch whose entries have keys, if they are not empty, all in the channel "a"."""
+    entries = [replace(publish("a"), key=key) for _, key in decisions]
+    sequel = WithPayload(NextEntry(0, "b", NO_SENDER, 2, "main", 0), b"{}")
+    decided_entries = [
+        DecidedEntry(
+            place,
+            ToPublish(entry, True) if isinstance(decision, ToPublish) else decision,
+            (sequel,),
+        )
+        for place, (entry, (decision, _)) in enumerate(zip(entries, decisions, strict=True))
+    ]
+    return DecidedBatch(Batch("p", number, entries), decided_entries)
+
+
+PUBLISHED = to_publish("a")
+NO_PUBLICATION = ToSettle(Done())
+
+
+def test_of_entries_with_one_key_the_first_alone_is_published_and_has_sequels() -> None:
+    view = view_with({"a": 4})
+    batches = [
+        keyed(1, (PUBLISHED, "k"), (PUBLISHED, "k"), (PUBLISHED, "")),
+        keyed(2, (PUBLISHED, "k"), (PUBLISHED, "l"), (PUBLISHED, "")),
+    ]
+    record, _ = encode(view, *batches)
+    first, second, third, fourth = (published("a", offset) for offset in range(5, 9))
+    assert [each.outcomes for each in record.batches] == [
+        [replace(first, key="k"), Done(), second],
+        [Done(), replace(third, key="l"), fourth],
+    ]
+    assert len(record.sequels) == 4
+
+
+def test_a_key_that_the_log_knows_is_not_carried_out_again() -> None:
+    view = view_with({"a": 4})
+    record, _ = encode(view, keyed(1, (PUBLISHED, "k"), (NO_PUBLICATION, "l")))
+    view.fold(2, record)
+    again, _ = encode(view, keyed(2, (NO_PUBLICATION, "k"), (PUBLISHED, "l"), (PUBLISHED, "m")))
+    assert again.batches[0].outcomes == [Done(), Done(), replace(published("a", 6), key="m")]
+    assert len(again.sequels) == 1
+    assert again.keys == []
+
+
+def test_what_was_refused_may_be_tried_again_with_its_key() -> None:
+    view = view_with({})
+    refused = ToRefuse(REFUSED, is_kept=False)
+    record, _ = encode(view, keyed(1, (refused, "k"), (PUBLISHED, "k")))
+    assert record.batches[0].outcomes == [REFUSED, replace(published("a", 1), key="k")]
+    assert record.keys == []
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.lists(
+            st.tuples(
+                st.sampled_from([PUBLISHED, NO_PUBLICATION]), st.sampled_from(["", "k", "l"])
+            ),
+            min_size=1,
+            max_size=4,
+        ),
+        max_size=8,
+    ),
+    st.data(),
+)
+def test_each_key_is_carried_out_once_however_entries_fall_into_records(
+    made: list[list[tuple[Decision, str]]], data: st.DataObject
+) -> None:
+    view, position, carried_out = view_with({}), 1, list[str]()
+    batches = [keyed(number, *decisions) for number, decisions in enumerate(made)]
+    while batches:
+        count = data.draw(st.integers(1, len(batches)))
+        record, _ = encode(view, *batches[:count])
+        batches = batches[count:]
+        position += 1
+        assert view.fold(position, record).settled is record
+        carried_out += [key for _, key in record.keys]
+        published_keys = (
+            outcome.key
+            for each in record.batches
+            for outcome in each.outcomes
+            if isinstance(outcome, Published)
+        )
+        carried_out += filter(None, published_keys)
+    assert sorted(carried_out) == sorted({key for each in made for _, key in each if key})
 
 
 def test_what_is_settled_already_leaves_a_gap_between_runs() -> None:
