@@ -3,7 +3,7 @@
 Rules: attributes that are added to in passing; see `services.metrics`.
 """
 
-from services.metrics import LabelledTally, Measure, Tally
+from services.metrics import LabelledTally, Measure, Spread, Tally
 
 
 class WorkerCounters:
@@ -17,6 +17,17 @@ class WorkerCounters:
         self.redelivered = Tally("worker_redelivered", "Deliveries that came again.")
         self.claims = Tally("worker_claims", "Partitions claimed.")
         self.losses = Tally("worker_losses", "Partitions left without being told to.")
+        self.app_handled = LabelledTally(
+            "worker_app_handled", "Entries that handlers have looked at, by verdict.", "verdict"
+        )
+        self.app_failures = Tally("worker_app_failures", "Tries of handlers that failed.")
+        self.app_deaths = Tally("worker_app_deaths", "App processes that ended unasked.")
+        self.app_starts = Tally("worker_app_starts", "App processes started.")
+        self.app_seconds = Spread(
+            "worker_app_seconds",
+            "How long the first entry of each answer from an app process was under way.",
+            (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
+        )
 
     def all(self) -> list[Measure]:
         """Every one of them."""
