@@ -169,7 +169,7 @@ class Deciding:
         decision = self._decide_unlimited(entry, partition, rules)
         if isinstance(decision, ToRefuse):
             return decision
-        error = limiting.look_at_channel(entry.channel, now_nanoseconds)
+        error = limiting.look_at_channel(entry, now_nanoseconds)
         return decision if error is None else _refuse(error)
 
     def _decide_unlimited(

@@ -4,7 +4,8 @@ Rules
 - `user_rate` counts what a user tries in a channel, or a client where there is no user; it is
   looked at first, and costs a refused publication nothing more. `rate` counts what would be
   published, so nobody takes a channel's share with what is refused anyway.
-- What the team itself publishes has no sender: `user_rate` does not hold for it.
+- They hold for clients. What the team itself publishes has no sender, and nobody who would try
+  again: a handler's publications must not get lost because its channel is busy.
 - What is refused is never set aside, in a queued namespace neither: whoever floods a channel would
   fill the dead letters with it.
 
@@ -54,9 +55,11 @@ class Limiting:
             return None
         return self._too_many_of_user
 
-    def look_at_channel(self, channel: str, now_nanoseconds: int) -> Error | None:
-        """Say why nobody may publish in the channel now, or None; ask last."""
-        if self._channels is None or self._channels.take(channel, now_nanoseconds):
+    def look_at_channel(self, entry: Entry, now_nanoseconds: int) -> Error | None:
+        """Say why no client may publish in the channel now, or None; ask last."""
+        if self._channels is None or entry.sender == NO_SENDER:
+            return None
+        if self._channels.take(entry.channel, now_nanoseconds):
             return None
         return self._too_many_of_channel
 

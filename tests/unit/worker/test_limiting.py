@@ -76,7 +76,6 @@ def test_a_namespace_without_rates_has_none(worker: Worker) -> None:
 def test_all_publications_of_a_channel_count_together(worker: Worker) -> None:
     assert worker.published(2, "a", ADA) == 2
     assert worker.published(2, "a", BOB) == 1
-    assert worker.published(2, "a", None) == 0
     assert worker.published(5, "b", ADA) == 3
     worker.now += SECOND
     assert worker.published(5, "a", BOB) == 3
@@ -98,8 +97,12 @@ def test_without_a_user_each_client_counts_for_itself(worker: Worker) -> None:
     assert worker.published(5, "users:a", Person("one", "")) == 2
 
 
-def test_what_the_team_publishes_has_no_user_to_count_for(worker: Worker) -> None:
-    assert worker.published(50, "users:a", None) == 50
+@pytest.mark.parametrize("channel", ["a", "users:a", "both:a"])
+def test_what_the_team_publishes_is_not_held_to_rates_and_takes_nothing(
+    worker: Worker, channel: str
+) -> None:
+    assert worker.published(50, channel, None) == 50
+    assert worker.published(1, channel, ADA) == 1
 
 
 @pytest.mark.parametrize("sender", [b"[]", b"{}", b'{"user":5}', b"{"])

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from msgspec import Raw
 
-from broker.batch import Batch, Entry
+from broker.batch import Batch, Entry, EntryKind
 from broker.record import Refused
 from services.schema_file import SchemaFile
 from services.settings import Config, LaneConfig, NamespaceConfig
@@ -45,6 +46,11 @@ async def scene() -> AsyncIterator[Working]:
         stop.set()
 
 
+def said(channel: str) -> Entry:
+    """A client's publication."""
+    return Entry(EntryKind.PUBLISH, channel, Raw(b'{"user":"ada","client":"a"}'), b"1")
+
+
 def codes(scene: Scene) -> list[int]:
     return [
         each.outcome.code if isinstance(each.outcome, Refused) else 0
@@ -66,11 +72,11 @@ async def test_what_is_refused_is_settled_and_counted_by_its_code(scene: Working
 
 
 async def test_a_batch_that_comes_twice_is_counted_against_a_rate_once(scene: Working) -> None:
-    batch = Batch("p", 1, [publish("rare:1")] * 3)
+    batch = Batch("p", 1, [said("rare:1")] * 3)
     await scene.submit(batch, batch)
-    await scene.settle(2, publish("rare:1"), publish("rare:1"))
+    await scene.settle(2, said("rare:1"), said("rare:1"))
     await scene.submit(batch)
-    await scene.settle(3, publish("rare:2"))
+    await scene.settle(3, said("rare:2"))
     assert codes(scene) == [0, 0, 0, 0, 111, 0]
 
 
@@ -80,7 +86,7 @@ async def test_with_another_worker_counting_begins_anew() -> None:
         stop = asyncio.Event()
         async with scene.node.open(f"worker-{number}") as broker, asyncio.TaskGroup() as tasks:
             tasks.create_task(run_worker(CONFIG, broker, stop, WorkerCounters()))
-            await scene.submit(Batch("p", number, [publish("rare:1")] * 5))
+            await scene.submit(Batch("p", number, [said("rare:1")] * 5))
             await scene.settles_all()
             stop.set()
     assert codes(scene) == [0, 0, 0, 0, 111] * 2
