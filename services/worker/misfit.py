@@ -24,6 +24,10 @@ from jsonschema_rs import Draft202012Validator
 
 from services.schema_file import compile_parts, compile_schema
 
+# The library makes each part ready together with what it refers to, so a schema that refers to
+# itself takes the square of its size: of so many some 40 MB and 0.1 s, once.
+PARTS_READY_AT_MOST: Final = 100_000
+
 # Each asks about the value once more, or a part of it. Nobody reads a longer path.
 LEVELS_AT_MOST: Final = 32
 
@@ -58,7 +62,7 @@ class Misfits:
 
     def __init__(self, schema: Any) -> None:
         self._schema = schema
-        self._parts = compile_parts(schema)
+        self._parts = compile_parts(schema) if _is_small(schema) else {}
         self._simple = lru_cache(_SIMPLE_KEPT)(_compile_simple)
 
     def explain(self, value: Any) -> str:
@@ -67,7 +71,7 @@ class Misfits:
         why = None
         for _ in range(LEVELS_AT_MOST):
             why = self._simple_reason(place)
-            deeper = None if why else next(self._misfits_in(place), None)
+            deeper = None if why or not self._parts else next(self._misfits_in(place), None)
             if deeper is None:
                 why = why or self._reason(place)
                 break
@@ -92,6 +96,8 @@ class Misfits:
     def _reason(self, place: _Place) -> str:
         """What is left to say if no part of the value is to blame for itself."""
         schema, value = place.schema, place.value
+        if not self._parts:
+            return _GENERAL
         if "anyOf" in schema and not self._fitting(place, "anyOf"):
             return "fits none of the alternatives"
         if "oneOf" in schema and (fitting := self._fitting(place, "oneOf")) != 1:
@@ -250,6 +256,42 @@ def _at(schema: Any, pointer: str) -> Any:
         else:
             return None
     return schema
+
+
+def _is_small(schema: Any) -> bool:
+    """Whether all parts can be made ready, each with what it refers to."""
+    count = 0
+    for part in _reached(schema, schema, is_followed=False):
+        for _ in _reached(schema, part, is_followed=True):
+            count += 1
+            if count > PARTS_READY_AT_MOST:
+                return False
+    return True
+
+
+def _reached(root: Any, part: Any, *, is_followed: bool) -> Iterator[Any]:
+    """All in a part of a schema, and in what it refers to if references are followed."""
+    seen: set[int] = set()
+    waiting = [part]
+    while waiting:
+        each = waiting.pop()
+        if id(each) in seen or not isinstance(each, dict | list):
+            continue
+        seen.add(id(each))
+        yield each
+        waiting += each.values() if isinstance(each, dict) else each
+        if is_followed and isinstance(each, dict):
+            waiting += (_target(root, each[key]) for key in _REFERENCES if key in each)
+
+
+_REFERENCES: Final = ("$ref", "$dynamicRef")
+
+
+def _target(root: Any, reference: Any) -> Any:
+    """What a reference names; the whole schema, where that takes a closer look."""
+    if isinstance(reference, str) and reference.startswith("#/"):
+        return _at(root, unquote(reference))
+    return root
 
 
 # ---- sentences

@@ -88,6 +88,9 @@ CONSTANTS = {
         "services.worker.misfit.PARTS_AT_MOST",
         "services.worker.misfit.LEVELS_AT_MOST",
     ),
+    "parts of a schema, each with those it refers to": (
+        "services.worker.misfit.PARTS_READY_AT_MOST",
+    ),
     "words about what does not fit": ("services.worker.misfit.SENTENCE_BYTES_AT_MOST",),
     "settled numbers a producer": ("services.view.settled.NUMBERS_KEPT",),
     "producers": ("services.view.settled.PRODUCERS_KEPT",),

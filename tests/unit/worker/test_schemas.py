@@ -207,6 +207,29 @@ def test_a_schema_that_refers_to_itself_in_all_alternatives_is_explained_all_the
     assert deep.endswith("/a/a: does not fit the schema")
 
 
+def web(count: int) -> Any:
+    """So many alternatives that each refer to all of them."""
+    parts = [
+        {"type": "object", "properties": {f"c{at}": {"$ref": "#/$defs/any"}}} for at in range(count)
+    ]
+    return {"type": "object", "$ref": "#/$defs/any", "$defs": {"any": {"oneOf": parts}}}
+
+
+def test_a_small_schema_whose_parts_all_refer_to_all_is_explained() -> None:
+    assert refusal(web(20), {"c3": {"c5": 1}}) == "fits more than one of the alternatives"
+    assert refusal({**web(20), "maxProperties": 1}, {"c3": 1, "b": 1}) == "more than 1 property"
+
+
+def test_a_large_one_is_not_gone_into() -> None:
+    assert refusal(web(1_000), {"c3": 1}) == "does not fit the schema"
+    assert refusal(web(1_000), 1) == "not an object"
+
+
+def test_a_large_schema_without_references_is() -> None:
+    many = {f"p{at}": {"properties": {"a": {"type": "null"}}} for at in range(1_000)}
+    assert refusal({"properties": many}, {"p999": {"a": 1}}) == "/p999/a: not null"
+
+
 JSON = st.recursive(
     st.none()
     | st.booleans()
