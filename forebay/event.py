@@ -11,7 +11,7 @@ Not here: which handler is called (`forebay.app`), reading into types (`forebay.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic
 
 import msgspec
 
@@ -38,7 +38,15 @@ from forebay.payload import (
     unix_seconds,
 )
 
-T_co = TypeVar("T_co", covariant=True)
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    # PEP 696: `Publication` alone is `Publication[Any]`. Python knows this from 3.13 on.
+    T_co = TypeVar("T_co", covariant=True, default=Any)
+else:
+    from typing import TypeVar
+
+    T_co = TypeVar("T_co", covariant=True)
 
 CHANNEL_BYTES_AT_MOST: Final = 255
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, Final, get_args
 
 import msgspec
+import msgspec.inspect
 
 from forebay.outcome import InvalidData
 
@@ -54,7 +55,26 @@ def reader_of(kind: Any) -> Read:
     if pydantic is not None and _is_of_pydantic(kind, pydantic.BaseModel):
         read: Read = pydantic.TypeAdapter(kind).validate_json
         return read
+    if (unknown := _unknown_in(msgspec.inspect.type_info(kind), set())) is not None:
+        raise TypeError(f"nothing reads JSON into {unknown!r}")
     return msgspec.json.Decoder(kind).decode
+
+
+def _unknown_in(part: object, seen: set[int]) -> object:
+    """A type within a type that msgspec does not know, and takes for anything of that class."""
+    if isinstance(part, msgspec.inspect.CustomType):
+        return part.cls
+    if id(part) in seen:  # types may hold themselves
+        return None
+    seen.add(id(part))
+    if isinstance(part, tuple | list):
+        parts: Iterable[object] = part
+    elif isinstance(part, msgspec.inspect.Type | msgspec.inspect.Field):
+        parts = (getattr(part, name) for name in part.__struct_fields__)
+    else:
+        return None
+    found = (_unknown_in(each, seen) for each in parts)
+    return next((each for each in found if each is not None), None)
 
 
 def _is_of_pydantic(kind: Any, model: type) -> bool:

@@ -1,0 +1,1 @@
+"""Unit tests of what teams import of `forebay`."""
