@@ -5,7 +5,7 @@ Reading down is starting, reading up is stopping.
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from broker.rabbitmq import RabbitSettings, open_rabbitmq
@@ -17,13 +17,19 @@ from services.metrics import serving_metrics
 from services.process import describe_process
 from services.worker.app import run_worker
 from services.worker.counting import WorkerCounters
+from services.worker.handling.command_line import (
+    add_app_options,
+    changes_to_reload_at,
+    with_app_options,
+)
+from services.worker.handling.crew import open_handling
 
 
-async def serve(config: Config) -> None:
-    """Work until the process is told to stop.
+async def serve(config: Config, changes: AsyncIterator[None] | None = None) -> None:
+    """Work until the process is told to stop; the app's processes are replaced at `changes`.
 
     Raises:
-        CannotStart: no broker is configured.
+        CannotStart: no broker is configured, or the app does not start, in an exception group.
         TopologyProblem: the broker is not as the settings say; maybe in an exception group.
     """
     if not config.rabbitmq.url:
@@ -34,12 +40,16 @@ async def serve(config: Config) -> None:
         heartbeat_seconds=config.rabbitmq.worker_heartbeat_seconds,
         connection_name=describe_process("worker"),
     )
-    async with stop_requested() as stop, open_rabbitmq(settings) as broker:
-        counters = WorkerCounters()
+    counters = WorkerCounters()
+    async with (
+        stop_requested() as stop,
+        open_rabbitmq(settings) as broker,
+        open_handling(config.app, counters, changes) as handling,
+    ):
         with serving_metrics(
             config.worker.internal_host, config.worker.internal_port, counters.all()
         ):
-            await run_worker(config, broker, stop, counters)
+            await run_worker(config, broker, stop, counters, handling)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,13 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--development", action="store_true", help="begin with settings that are open to anybody"
     )
+    add_app_options(parser, reloads=False)
     options = parser.parse_args(arguments)
 
     def run() -> None:
         load = development_config if options.development else load_config
-        config = load(options.config)
+        config = with_app_options(load(options.config), options)
         configure_logs(config.logging.level_number, is_terminal=config.logging.is_for_terminal)
-        run_loop(serve(config))
+        run_loop(serve(config, changes_to_reload_at(config, options)))
 
     return run_to_exit_code(run)
 
