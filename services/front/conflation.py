@@ -156,11 +156,14 @@ class Conflation:
             return None
         return News(channel, [window.held], window.sequence, window.epoch, window.told)
 
-    def drop(self, is_lost: Callable[[str], bool]) -> None:
-        """Tell nothing of what is held of these channels, and nothing against what was told."""
+    def forget_told(self, is_lost: Callable[[str], bool]) -> None:
+        """Tell nothing more of these channels against what was told.
+
+        What is held stays: whoever relies on positions is told to come back, and joins after it.
+        """
         for channel, window in self._windows.items():
             if is_lost(channel):
-                self._keep(window, None, None)
+                self._keep(window, window.held, None)
 
     def _keep(self, window: _Window, held: Publication | None, told: Publication | None) -> None:
         self.held_bytes -= window.size_bytes

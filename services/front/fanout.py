@@ -198,10 +198,10 @@ class Fanout:
         if news is not None:
             self._serve([subscription], subscription.encoding.encode(*news))
 
-    def drop_held(self, is_lost: Callable[[str], bool]) -> None:
-        """Tell nothing of what is held back of channels of which something may be missing."""
+    def forget_told(self, is_lost: Callable[[str], bool]) -> None:
+        """Tell nothing against what was told of channels of which something may be missing."""
         if self._conflation is not None:
-            self._conflation.drop(is_lost)
+            self._conflation.forget_told(is_lost)
 
     async def run(self) -> None:
         """Serve huge channels, and tell what was held back, until cancelled.

@@ -191,7 +191,7 @@ class FrontView:
 
     def lose_continuity(self, partition: Partition) -> None:
         """Tell who follows a partition's channels that something may be missing."""
-        self.fanout.drop_held(lambda name: self.partition_of(name) == partition)
+        self.fanout.forget_told(lambda name: self.partition_of(name) == partition)
         self.hub.lose_continuity(
             [name for name in self.hub.channels() if self.partition_of(name) == partition]
         )

@@ -129,20 +129,6 @@ def test_what_has_no_number_knows_no_epochs() -> None:
     assert ended(conflation) == [0]
 
 
-def test_what_is_dropped_is_not_told_and_others_are() -> None:
-    clock = FakeClock()
-    conflation = windows(clock)
-    for channel in ("lost", "kept"):
-        take(conflation, publication(5), channel=channel)
-        take(conflation, publication(6), channel=channel)
-    conflation.drop(lambda channel: channel == "lost")
-    clock.turn(WINDOW_SECONDS)
-    news = conflation.end()
-    assert news is not None
-    assert news.channel == "kept"
-    assert conflation.end() is None
-
-
 def test_what_is_told_against_is_what_was_told_last_where_deltas_are_told() -> None:
     clock, conflating = FakeClock(), Conflating(WINDOW_SECONDS, tells_deltas=True)
     conflation = windows(clock, conflating)
@@ -160,7 +146,9 @@ def test_what_is_told_against_is_what_was_told_last_where_deltas_are_told() -> N
     news = conflation.end()
     assert news == News("a", [publication(7)], 7, "e", publication(5))
     take_next(8, publication(7))
-    conflation.drop(lambda _: True)
+    conflation.forget_told(lambda channel: channel == "another")
+    assert conflation.held("a") == News("a", [publication(8)], 8, "e", publication(7))
+    conflation.forget_told(lambda channel: channel == "a")
     take_next(9, publication(8))
     clock.turn(WINDOW_SECONDS)
     assert conflation.end() == News("a", [publication(9)], 9, "e", None)
@@ -469,19 +457,40 @@ async def test_whose_own_is_the_newest_is_told_nothing_without_echo(stage: Ticke
     assert heard(other) == ["the client's"]
 
 
-async def test_where_something_may_be_missing_what_is_held_is_not_told(stage: Tickers) -> None:
+async def test_where_something_may_be_missing_who_comes_back_is_not_told_what_was_held(
+    stage: Tickers,
+) -> None:
     client, stranger = await stage.client(), await stage.client()
     await follow(client, "stream:a")
     await follow(stranger, "bare:a")
     for channel in ("stream:a", "bare:a"):
         await publish(stage, stranger, channel, 1, 2)
-    heard(client), heard(stranger)
+    assert (heard(client), heard(stranger)) == ([1], [1])
     stage.parts.view.lose_continuity(Partition("main", 0))
+    (end,) = client.news()
+    assert end["push"]["unsubscribe"]["code"] == 2500
+    result = await follow(client, "stream:a", recover=True, offset=1)
+    assert [each["data"] for each in result["publications"]] == [2]
     await stage.turn()
-    assert [each["push"].get("unsubscribe", {}).get("code") for each in client.news()] == [2500]
-    assert heard(stranger) == []
-    await publish(stage, stranger, "bare:a", 3)
-    assert heard(stranger) == [3]
+    # Nobody told the one without a position to come back, and it misses nothing.
+    assert (heard(client), heard(stranger)) == ([], [2])
+
+
+async def test_of_an_epoch_that_has_ended_nothing_held_is_told(stage: Tickers) -> None:
+    client = await stage.client()
+    channel = "ticker:a"
+    subscription = Subscription(client.session, channel, 0, is_positioned=False)
+    client.session.join(subscription)
+    client.news()
+    stage.fanout.publish(channel, [publication(7)], 1, "old")
+    stage.fanout.publish(channel, [publication(8)], 2, "old")
+    stage.fanout.publish(channel, [publication(1)], 3, "new")
+    for _ in range(3):
+        await stage.turn()
+    assert [(each["offset"], each.get("epoch")) for each in pushed(client.news())] == [
+        (7, None),
+        (1, "new"),
+    ]
 
 
 async def test_a_front_that_leaves_tells_what_it_holds_before_it_sends_a_client_away(
