@@ -124,7 +124,7 @@ def _encode_other(value: Any) -> Any:
     pydantic = sys.modules.get("pydantic")
     if pydantic is not None and isinstance(value, pydantic.BaseModel):
         return msgspec.Raw(value.model_dump_json().encode())
-    raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
+    raise TypeError(f"a value of type {type(value).__name__} cannot be written as JSON")
 
 
 _encode: Final = msgspec.json.Encoder(enc_hook=_encode_other).encode
