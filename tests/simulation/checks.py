@@ -13,6 +13,7 @@ from broker.partition import Partition
 from broker.record import decode_record
 from services.view.partition import PartitionView
 from tests.simulation.clients import Event, Note, Subscriber
+from tests.simulation.handlers import BESIDES, is_followed, name_of
 from tests.simulation.truth import Told, Truth, read_truth
 from tests.simulation.world import WITHIN_POSITIONS, Violation, World
 
@@ -49,6 +50,8 @@ class Checks:
                 self._senders_are_in_order(truths)
             generation = self._world.archives[partition].generations[-1]
             self._whoever_begins_in_the_middle_agrees(truths[-1], generation)
+        if not self._world.traits.is_log_lost:
+            self._what_follows_is_once()
         self._readers_agree()
         self._nobody_is_alarmed_without_need()
         for subscriber in self._world.subscribers:
@@ -78,13 +81,26 @@ class Checks:
             if note.is_refused or not note.is_valid:
                 raise Violation(f"{payload!r} was refused, and published all the same")
             return
-        if payload in lost:
+        if payload in lost or payload in self._world.journal.turned_down:
             return
         if note.is_valid and (note.is_confirmed or note.outcome is not None):
             raise Violation(f"{payload!r} was acknowledged and is lost")
+        if self._world.traits.is_log_lost:
+            # A dead letter follows from a record, which may be among what was lost.
+            return
         is_told_late = note.entry.channel.startswith("queued:") and note.is_confirmed
         if not note.is_valid and is_told_late and payload not in self._set_aside():
             raise Violation(f"{payload!r} was refused after its answer and not set aside")
+
+    def _what_follows_is_once(self) -> None:
+        told = [each for truths in self._truths.values() for each in truths[-1].told]
+        besides = [name_of(each.payload) for each in told if each.channel == BESIDES]
+        if len(besides) != len(set(besides)):
+            twice = next(one for one in besides if besides.count(one) > 1)
+            raise Violation(f"what follows from {twice!r} was published twice")
+        published = {each.payload for each in told if is_followed(each)}
+        if published.symmetric_difference(besides) and self._world.traits.has_handlers:
+            raise Violation(f"without what follows, or it without: {published ^ set(besides)}")
 
     def _set_aside(self) -> set[bytes]:
         return {
@@ -111,10 +127,11 @@ class Checks:
         }
         last: dict[tuple[str, str], int] = {}
         for each in final:
-            if each.kind == 0:
+            if each.kind == 0 and each.channel != BESIDES:
                 index, note = offered[each.payload]
-                if each.payload in lost:
-                    # To a log that has forgotten it, a late copy of it is another entry.
+                if each.payload in lost or (note.is_given_up and self._world.traits.is_pool_small):
+                    # To a log that has forgotten it, a late copy of it is another entry. And what
+                    # a full pool refused when it was sent again may have an earlier copy.
                     continue
                 key = note.producer, each.channel
                 if index < last.get(key, -1):

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
-from broker.batch import NO_SENDER, Entry, EntryKind
+from msgspec import Raw
+
+from broker.batch import Entry, EntryKind
 from broker.partition import Partition
 from broker.record import Outcome, Refused
 from services.front.encoding import Encoding, Frame
@@ -19,6 +21,7 @@ from services.front.view_partition import ViewNotReady
 from services.view.history import Publication
 from services.wire.errors import Disconnect, Unsubscribed
 from services.wire.reply import Push
+from tests.simulation.handlers import FAILED, REFUSED_BY_HANDLER
 
 if TYPE_CHECKING:
     from tests.simulation.processes import FrontProcess
@@ -28,6 +31,7 @@ CHANNELS = ("a", "b", "c", "queued:q", "fleeting:f")
 FOLLOWED = ("a", "b", "c", "queued:q")
 """Those with a history, in which nothing may be missed."""
 
+_SENDER = Raw(b'{"user":"","client":"simulated"}')
 _RECOVER_AT_MOST = 300
 _OUTBOX_BYTES = 1024 * 1024
 
@@ -50,6 +54,15 @@ class Note:
         return self.entry.payload.endswith(b"}")
 
     @property
+    def is_refused_by_handler(self) -> bool:
+        """Whether a handler refused it, or failed, which its sender is told, early or late."""
+        return (
+            self.world.traits.has_handlers
+            and isinstance(self.outcome, Refused)
+            and self.outcome.code in (FAILED, REFUSED_BY_HANDLER)
+        )
+
+    @property
     def is_over(self) -> bool:
         return self.outcome is not None or self.is_refused or self.is_given_up
 
@@ -64,7 +77,7 @@ class Note:
     def settled(self, outcome: Outcome) -> None:
         self._tell("settled", is_news=True)
         self.outcome = outcome
-        if isinstance(outcome, Refused) is self.is_valid:
+        if isinstance(outcome, Refused) is self.is_valid and not self.is_refused_by_handler:
             self.world.report(f"{self.entry.payload!r} came to {outcome}")
 
     def refused(self) -> None:
@@ -94,7 +107,7 @@ class Publisher:
         number = len(self._world.journal.notes)
         is_valid = self._random.random() > 0.04
         payload = b'{"n":%d%s' % (number, b"}" if is_valid else b"")
-        entry = Entry(EntryKind.PUBLISH, channel, NO_SENDER, payload)
+        entry = Entry(EntryKind.PUBLISH, channel, _SENDER, payload)
         partition = self._front.view.partition_of(channel)
         note = Note(self._world, self._front.producer.id, partition, entry)
         self._world.journal.notes.append(note)

@@ -8,6 +8,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
+from itertools import count
 from typing import Any, NamedTuple
 
 import broker.follow
@@ -25,7 +26,9 @@ from services.view.history import Publication
 from services.view.ledger import Judgement, Ledger
 from services.view.settled import SettledNumbers
 from services.worker.claim import Claim, ClaimLost
+from services.worker.following_up import FollowingUp
 from services.worker.held import Held, HeldDelivery
+from services.worker.sequels import ToFollow
 from tests.simulation.chance import replaced
 from tests.simulation.world import Traits
 
@@ -33,6 +36,7 @@ ORDERED = Traits()
 UNORDERED = Traits(is_order_kept=False)
 LOST = Traits(is_log_lost=True)
 SHORT = Traits(is_log_short=True)
+HANDLED = Traits(has_handlers=True)
 
 
 class Mutant(NamedTuple):
@@ -180,6 +184,29 @@ def _bare_cancel(stack: ExitStack) -> None:
     _replace(stack, EmbeddedInbound, intake=intake)
 
 
+# ---- what follows from records
+
+
+def _said_to_be_followed_at_once(stack: ExitStack) -> None:
+    following = FollowingUp._submit
+
+    async def submit(self: FollowingUp, to_follow: ToFollow, *arguments: Any) -> None:
+        self._sequels.followed = max(self._sequels.followed, to_follow.position)
+        await following(self, to_follow, *arguments)
+
+    _replace(stack, FollowingUp, _submit=submit)
+
+
+def _followed_under_other_numbers(stack: ExitStack) -> None:
+    following = FollowingUp._submit
+    numbers = count(1_000)
+
+    async def submit(self: FollowingUp, to_follow: ToFollow, *arguments: Any) -> None:
+        await following(self, to_follow._replace(position=next(numbers)), *arguments)
+
+    _replace(stack, FollowingUp, _submit=submit)
+
+
 # ---- what a front does
 
 
@@ -260,5 +287,7 @@ MUTANTS: dict[str, Mutant] = {
     "a lost claim goes on": Mutant(_lost_claim_goes_on, LOST, range(15, 26)),
     "epoch not compared": Mutant(_epoch_not_compared, LOST, range(5, 15)),
     "no cut asked for": Mutant(_no_cut_asked_for, LOST, range(77, 87)),
+    "said to be followed at once": Mutant(_said_to_be_followed_at_once, HANDLED, range(5, 16)),
+    "followed under other numbers": Mutant(_followed_under_other_numbers, HANDLED, range(1, 5)),
     "loss unsaid": Mutant(_loss_unsaid, LOST, range(5, 15)),
 }

@@ -29,6 +29,7 @@ from services.view.partition import Change, PartitionView
 from services.view.snapshot import Snapshot
 from services.worker.app import run_worker
 from services.worker.counting import WorkerCounters
+from tests.simulation.handlers import SimulatedHandling
 from tests.simulation.loop import PROCESS
 
 if TYPE_CHECKING:
@@ -115,7 +116,9 @@ class WorkerProcess(Process):
         super().__init__(world, name)
 
     async def work(self, broker: EmbeddedAccess) -> None:
-        await run_worker(self.world.config, broker, self.stop, WorkerCounters())
+        has_handlers = self.world.traits.has_handlers
+        handling = SimulatedHandling(self.world, self.name) if has_handlers else None
+        await run_worker(self.world.config, broker, self.stop, WorkerCounters(), handling)
 
 
 class FrontProcess(Process):

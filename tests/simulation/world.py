@@ -22,12 +22,15 @@ import services.worker.claim
 import services.worker.held
 import services.worker.partition
 import services.worker.snapshots
+from broker.batch import decode_batch
 from broker.embedded import EmbeddedBroker, EmbeddedLimits
 from broker.partition import Partition
+from broker.record import Refused
 from services.settings import ChannelConfig, ChannelOptions, Config, LaneConfig, NamespaceConfig
 from tests.simulation.archive import Archive
 from tests.simulation.chance import Clocks, replaced, simulated
 from tests.simulation.clients import FOLLOWED, Note, Publisher, Subscriber
+from tests.simulation.handlers import FAILED, is_followed, name_of
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.nemesis import Nemesis
 from tests.simulation.processes import (
@@ -65,6 +68,9 @@ class Traits:
     is_pool_small: bool = False
     are_clocks_wrong: bool = False
     are_limits_small: bool = True
+    has_handlers: bool = False
+    """Whether handlers look at what is published. Not where retention is shorter than they take: it
+    would take the settled part of a batch that they hold up, before a snapshot tells of it."""
 
 
 def draw_traits(seed: int) -> Traits:
@@ -77,6 +83,7 @@ def draw_traits(seed: int) -> Traits:
         is_pool_small=random.random() < 0.25,
         are_clocks_wrong=random.random() < 0.15,
         are_limits_small=random.random() < 0.85 or is_log_short,
+        has_handlers=random.random() < 0.5 and not is_log_short,
     )
 
 
@@ -97,6 +104,8 @@ class Journal:
     notes: list[Note] = field(default_factory=list)
     runs: list[Run] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
+    turned_down: set[bytes] = field(default_factory=set)
+    """What a handler refused or failed at, in one of its tries."""
 
 
 class Pace:
@@ -146,6 +155,7 @@ class World:
         self.readers: list[ReaderProcess] = []
         self.subscribers: list[Subscriber] = []
         self.violations: list[str] = []
+        self.within_positions = WITHIN_POSITIONS if traits.are_limits_small else 1_000
         self._born = 0
         self._losses = random.choice((1, 2, 5))
 
@@ -315,6 +325,30 @@ class World:
         for note in self.journal.notes:
             if note.producer in live and not note.is_over:
                 yield f"{note.entry.payload!r} has no outcome"
+        if self.traits.has_handlers and not self.traits.is_log_lost:
+            yield from self._unfollowed()
+
+    def _unfollowed(self) -> Iterator[str]:
+        """What handlers published besides, in records that count, and is not there yet."""
+        told = [
+            each
+            for archive in self.archives.values()
+            for each in read_truth(archive.records, self.within_positions).told
+            if each.kind == 0
+        ]
+        there = {name_of(each.payload) for each in told}
+        for each in told:
+            if is_followed(each) and each.payload not in there:
+                yield f"nothing followed from {each.payload!r}"
+        kept = {
+            entry.payload
+            for letter in self.node.dead_letters()
+            for entry in decode_batch(letter.body).entries
+        }
+        for note in self.journal.notes:
+            failed = isinstance(note.outcome, Refused) and note.outcome.code == FAILED
+            if failed and note.entry.payload not in kept:
+                yield f"{note.entry.payload!r} failed and was not set aside"
 
 
 class _Over(Exception):
