@@ -1,0 +1,165 @@
+"""Lines, and a process that is played: whatever it does, in whatever order."""
+
+from collections.abc import Callable
+from typing import Any
+
+from forebay.link import TASKS_AT_MOST, Answer, Answers, Mark, Task, Verdict
+from services.worker.counting import WorkerCounters
+from services.worker.handling.interface import Handled, Kind, Question
+from services.worker.handling.lines import Lines
+
+BEGUN = (Mark.BEGUN,)
+START_SECONDS = 1_000.0
+LONG_SECONDS = 10.0
+"""Longer than any pause between tries."""
+DIED = "the app process died (exit code 7)"
+
+
+Step = tuple[Any, ...]
+"""A method of `World` and its arguments."""
+
+
+class Playing:
+    """Lines, and the process that they are given to."""
+
+    def __init__(self) -> None:
+        self.lines = Lines(WorkerCounters(), lambda: 1.0)
+        self.marks = bytearray(TASKS_AT_MOST)
+        self.now_seconds = START_SECONDS
+        self.heard: list[tuple[str, Handled]] = []
+        self.given: list[Task] = []
+
+    def ask(self, key: str, line: str = "a", owner: object = None) -> None:
+        question = Question(Kind.PUBLISH, line, line, b"null", b"{}", key)
+        self.lines.ask(owner, question, self.hear(key))
+
+    def ask_once(self, key: str, line: str) -> None:
+        self.lines.ask_once(
+            Question(Kind.SUBSCRIBE, line, line, b"null", b"{}", key), self.hear(key)
+        )
+
+    def hear(self, key: str) -> Callable[[Handled], None]:
+        return lambda handled: self.heard.append((key, handled))
+
+    def give(self) -> list[str]:
+        """Give all there is; their keys."""
+        given: list[Task] = []
+        while tasks := self.lines.give(self.now_seconds, self.marks):
+            given += tasks
+        self.given += given
+        return [task.key for task in given]
+
+    def task(self, key: str) -> Task:
+        """The one that is under way."""
+        return next(task for task in reversed(self.given) if task.key == key)
+
+    def answer(self, *answers: tuple[str, Verdict]) -> None:
+        passed = [self.task(key).number for key, verdict in answers if verdict is Verdict.PASSED]
+        others = [
+            Answer(self.task(key).number, verdict, text=f"{key} failed", trace="app.py:1 f")
+            for key, verdict in answers
+            if verdict is not Verdict.PASSED
+        ]
+        self.lines.hear(Answers(passed, others), self.now_seconds)
+
+    def begin(self, *keys: str) -> None:
+        for key in keys:
+            self.marks[self.task(key).place] = Mark.BEGUN
+
+    def die(self) -> None:
+        self.lines.end(self.marks, BEGUN, DIED, self.now_seconds)
+
+    def wait(self, seconds: float = LONG_SECONDS) -> None:
+        self.now_seconds += seconds
+
+    @property
+    def verdicts(self) -> list[tuple[str, Verdict]]:
+        return [(key, handled.verdict) for key, handled in self.heard]
+
+
+class World:
+    """A process as the rules of `forebay.link` have it, that fails and dies as it is told."""
+
+    def __init__(self, poison: set[int], deadly: set[int]) -> None:
+        self.playing = Playing()
+        self.poison = poison
+        self.deadly = deadly
+        self.asked: dict[str, str] = {}
+        self.owners: dict[str, int] = {}
+        self.abandoned: set[str] = set()
+        self.waiting: dict[str, list[Task]] = {}
+        self.failed: dict[str, int] = {}
+        self.begun: dict[str, Task] = {}
+
+    def ask(self, line: int, owner: int) -> None:
+        key = str(len(self.asked))
+        self.asked[key] = str(line)
+        self.owners[key] = owner
+        self.playing.ask(key, line=str(line), owner=owner)
+
+    def abandon(self, owner: int) -> None:
+        heard = {key for key, _ in self.playing.heard}
+        self.abandoned |= {
+            key for key, whose in self.owners.items() if whose == owner and key not in heard
+        }
+        self.playing.lines.abandon(owner)
+
+    def give(self) -> None:
+        before = len(self.playing.given)
+        self.playing.give()
+        for task in self.playing.given[before:]:
+            self.waiting.setdefault(task.line, []).append(task)
+
+    def begin(self) -> None:
+        """Call the handler of each line's first."""
+        for line, tasks in self.waiting.items():
+            while tasks and line not in self.begun:
+                if tasks[0].generation <= self.failed.get(line, -1):
+                    task = tasks.pop(0)
+                    self._answer(Answer(task.number, Verdict.UNSTARTED))
+                    continue
+                self.begun[line] = task = tasks.pop(0)
+                self.playing.marks[task.place] = Mark.BEGUN
+                if int(task.key) in self.deadly:
+                    self.die()
+                    return
+
+    def end(self, number: int) -> None:
+        """Have the handler that a line is at come to its end."""
+        line = str(number)
+        task = self.begun.pop(line, None)
+        if task is None:
+            return
+        self.playing.marks[task.place] = Mark.ENDED
+        if int(task.key) in self.poison:
+            self.failed[line] = task.generation
+            self._answer(Answer(task.number, Verdict.FAILED, text="poison"))
+        else:
+            self.playing.lines.hear(Answers([task.number], []), self.playing.now_seconds)
+
+    def wait(self) -> None:
+        self.playing.wait(0.4)
+
+    def die(self) -> None:
+        self.playing.die()
+        self.waiting.clear()
+        self.failed.clear()
+        self.begun.clear()
+
+    def _answer(self, answer: Answer) -> None:
+        self.playing.lines.hear(Answers([], [answer]), self.playing.now_seconds)
+
+    def run_out(self) -> None:
+        """Go on until nothing is left."""
+        for _ in range(20 * len(self.asked) + 20):
+            self.playing.wait(2.0)
+            self.give()
+            self.begin()
+            for line in list(self.begun):
+                self.end(int(line))
+        assert self.playing.lines.pending == 0
+
+    def step(self, step: Step) -> None:
+        """Do one thing."""
+        name, *arguments = step
+        getattr(self, name)(*arguments)
