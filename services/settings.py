@@ -230,6 +230,15 @@ class PersonalChannelConfig(_Section):
     personal_channel_namespace: str = Field(
         "", description="the namespace of these channels; empty: without_namespace"
     )
+    single_connection: bool = Field(
+        False, description="who connects ends the user's older connections; with `enabled`"
+    )
+
+    @model_validator(mode="after")
+    def _has_channel_of_single_connections(self) -> PersonalChannelConfig:
+        if self.single_connection and not self.enabled:
+            raise ValueError("single_connection needs enabled = true")
+        return self
 
 
 class ClientConfig(_Section):

@@ -81,6 +81,15 @@ class Moved(msgspec.Struct, frozen=True, tag_field="kind", tag="moved"):
     movements: list[Movement]
 
 
+class NewerConnection(msgspec.Struct, frozen=True, tag_field="kind", tag="newer_connection"):
+    """A user has connected anew, and may have no other connection. To all fronts."""
+
+    sender: str
+    user: str
+    client: str
+    """The one that stays."""
+
+
 class UplinkErrand(msgspec.Struct, frozen=True, tag_field="kind", tag="uplink"):
     """What a client of yours sent, and it reached me. To the front that holds the session."""
 
@@ -127,6 +136,7 @@ Message = (
     PresenceQuestion
     | PresenceAnswer
     | Moved
+    | NewerConnection
     | UplinkErrand
     | PollErrand
     | PollAbandoned

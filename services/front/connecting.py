@@ -66,6 +66,7 @@ async def connect(
     )
     for _, _, subscription in enrolled:
         session.join(subscription)
+    session.parts.singles.claim(session)
 
 
 def identify(session: Session, token: str) -> Identity:

@@ -13,6 +13,7 @@ Rules
 Not here: what a one-way client asks for with its connect (`one_way`).
 """
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
@@ -24,6 +25,8 @@ from services.front.following import describe, encoding_of, recover
 from services.front.hub import Subscription
 from services.front.payloads import check_readable
 from services.front.session import EndSession, Session
+from services.front.view import FrontView
+from services.front.view_partition import ViewNotReady
 from services.permissions import Tracking, Who
 from services.wire.channel import NAMESPACE_BOUNDARY, USER_BOUNDARY
 from services.wire.command import ConnectRequest, SubscribeRequest
@@ -106,14 +109,32 @@ def place_in(
 async def reach(session: Session, places: list[Place]) -> None:
     """Wait, not for long, until this front has read as far as the client has.
 
+    All channels of which that is not so are waited for together.
+
     Raises:
         ViewNotReady: a partition's log is not caught up.
     """
-    for place in places:
-        request = place.request
-        is_recovering = request.recover and place.tracking.is_recoverable
-        position = (request.epoch, request.offset) if is_recovering else ()
-        await session.parts.view.follow(request.channel, *position)
+    view = session.parts.view
+    requests = [
+        place.request for place in places if place.request.recover and place.tracking.is_recoverable
+    ]
+    behind = [
+        each for each in requests if view.state(each.channel).is_behind(each.epoch, each.offset)
+    ]
+    if not behind:
+        return
+    async with asyncio.TaskGroup() as tasks:
+        waits = [tasks.create_task(_reaches(view, request)) for request in behind]
+    if not all(wait.result() for wait in waits):
+        raise ViewNotReady
+
+
+async def _reaches(view: FrontView, request: SubscribeRequest) -> bool:
+    try:
+        await view.follow(request.channel, request.epoch, request.offset)
+    except ViewNotReady:
+        return False
+    return True
 
 
 def enroll(

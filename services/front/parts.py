@@ -19,6 +19,7 @@ from services.front.neighbours import Neighbours
 from services.front.outbox import Flusher
 from services.front.presence import Presence
 from services.front.sessions import Sessions
+from services.front.single import SingleConnections
 from services.front.timers import Wheel
 from services.front.uplinks import Uplinks
 from services.front.view import FrontView
@@ -48,6 +49,7 @@ class Parts:
     errands: Errands
     uplinks: Uplinks
     sessions: Sessions
+    singles: SingleConnections
     wheel: Wheel
     flusher: Flusher
     measures: Measures

@@ -38,6 +38,7 @@ from services.front.outbox import Flusher
 from services.front.parts import Parts
 from services.front.presence import Presence
 from services.front.sessions import Sessions
+from services.front.single import SingleConnections
 from services.front.timers import Wheel
 from services.front.trimming import find_trim, trim_after_unread
 from services.front.uplinks import Uplinks
@@ -129,6 +130,7 @@ def assemble(
     presence = Presence(hub, neighbours, measures, clock=clock)
     sessions = Sessions(config.client.connection_limit)
     ordering = Ordering(sessions, measures, clock=clock)
+    personal = config.client.subscribe_to_user_personal_channel
     return fanout, Parts(
         config=config,
         permissions=permissions,
@@ -145,6 +147,9 @@ def assemble(
         errands=errands,
         uplinks=Uplinks(errands, config.client.queue_max_size),
         sessions=sessions,
+        singles=SingleConnections(
+            sessions, neighbours, is_wanted=personal.single_connection, clock=clock
+        ),
         wheel=Wheel(clock),
         monotonic=clock.monotonic,
         flusher=Flusher(),

@@ -114,7 +114,7 @@ class FrontView:
         """
         partition = self._at(channel)
         state = partition.state(channel)
-        if epoch == state.epoch and offset > state.offset:
+        if state.is_behind(epoch, offset):
             await partition.reach(channel, offset)
             state = self.state(channel)
         return state

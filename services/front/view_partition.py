@@ -47,6 +47,10 @@ class ChannelState(NamedTuple):
     offset: int
     """0 for a channel without publications."""
 
+    def is_behind(self, epoch: str, offset: int) -> bool:
+        """Tell whether a client at this position has seen more."""
+        return epoch == self.epoch and offset > self.offset
+
 
 class _Pushed(NamedTuple):
     """A record's publications of one channel, and the one before them."""

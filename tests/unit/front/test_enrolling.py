@@ -11,7 +11,7 @@ from services.auth import OVERRIDABLE
 from services.config import ConfigError
 from services.wire.errors import Unsubscribed
 from tests.conformance.tokens import token as any_token
-from tests.unit.front.stage import SECRET, Client, Stage, open_config, staging
+from tests.unit.front.stage import NODE, SECRET, Client, Stage, open_config, staging
 from tests.unit.front.two_fronts import ROOM, seen_config, turns, two_fronts
 
 POSITION = {"recoverable": True, "positioned": True}
@@ -108,6 +108,44 @@ async def test_a_client_cannot_enroll_itself_by_telling_a_position() -> None:
             token=token(channels=["a"]), subs={"a": known, "closed:b": known}
         )
         assert result["subs"].keys() == {"a"}
+
+
+async def test_channels_in_which_a_front_is_behind_are_waited_for_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.front.view_partition._REACH_SECONDS", 0.05)
+    async with front() as stage:
+        first = await stage.stranger().connect(token=token(channels=list("abcd")))
+        ahead = {
+            channel: {"recover": True, "epoch": result["epoch"], "offset": 3}
+            for channel, result in first["subs"].items()
+        }
+        many, one = stage.stranger(), await stage.client()
+        connect = {"token": token(channels=list(ahead)), "subs": ahead}
+        async with asyncio.TaskGroup() as tasks:
+            connecting = tasks.create_task(many.send({"id": 1, "connect": connect}))
+            await asyncio.sleep(0)
+            for number in (2, 3):
+                channel = {"channel": f"other{number}", **ahead["a"]}
+                await one.send({"id": number, "subscribe": channel})
+            # Two waits, one after the other, are longer than four together.
+            assert connecting.done()
+        (reply,) = many.news()
+        assert reply["connect"]["subs"].keys() == ahead.keys()
+        assert not any("recovered" in result for result in reply["connect"]["subs"].values())
+
+
+async def test_a_client_ahead_of_a_front_that_cannot_read_on_in_a_channel_is_to_try_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.front.view_partition._REACH_SECONDS", 0.05)
+    async with front() as stage:
+        first = await stage.stranger().connect(token=token(channels=list("ab")))
+        ahead = {"recover": True, "epoch": first["subs"]["a"]["epoch"], "offset": 3}
+        stage.broker.disconnect(NODE)
+        connect = {"token": token(channels=list("ab")), "subs": {"a": ahead, "b": ahead}}
+        (reply,) = await stage.stranger().ask({"id": 1, "connect": connect})
+        assert (reply["error"]["code"], reply["error"]["temporary"]) == (100, True)
 
 
 async def test_what_is_recovered_over_all_channels_fits_the_outbox() -> None:
@@ -223,6 +261,11 @@ def test_a_namespace_of_personal_channels_must_be_there() -> None:
         open_config(
             client={"subscribe_to_user_personal_channel": {"personal_channel_namespace": "no"}}
         )
+
+
+def test_single_connections_need_the_channels_to_be_there() -> None:
+    with pytest.raises(ConfigError, match="single_connection needs enabled"):
+        open_config(client={"subscribe_to_user_personal_channel": {"single_connection": True}})
 
 
 # ---- what a token overrides
