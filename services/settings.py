@@ -349,7 +349,8 @@ class ChannelOptions(_Section):
         None, alias="schema", description="file of the JSON Schema that publications must fit"
     )
     rate: OptionalRate = Field(
-        None, description="publications of one channel, as 20/s, 300/m or 1000/h; beyond: error 111"
+        None,
+        description="clients' publications in a channel, as 20/s, 300/m or 1000/h; then error 111",
     )
     user_rate: OptionalRate = Field(
         None, description="of one user in one channel, of one client where there is no user"
