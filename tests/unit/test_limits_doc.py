@@ -62,6 +62,10 @@ CONSTANTS = {
     "an answer of another front to a request of `/emulation`": (
         "services.front.errands.ANSWER_SECONDS",
     ),
+    "clients of `single_connection` that the bus has not told of yet": (
+        "services.front.single.CLIENTS_AT_MOST",
+        "services.front.single.BACK_SECONDS",
+    ),
     "messages to other processes": ("services.front.neighbours.QUEUE_BYTES_AT_MOST",),
     "publications held back for `conflate`, and those they are told against": (
         "services.front.conflation.HELD_BYTES_AT_MOST",
