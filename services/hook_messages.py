@@ -43,7 +43,9 @@ class Said(StrEnum):
     FAILED = "failed"
     """The handler failed: nobody is let in by it."""
     UNANSWERED = "unanswered"
-    """There is no handler for it, or it did not answer in time."""
+    """It did not answer in time, or its process died of it."""
+    ABSENT = "absent"
+    """There is no handler for it here, or not yet."""
     BUSY = "busy"
     """Nobody was asked, for too much is asked already."""
 

@@ -141,6 +141,9 @@ class AppConfig(_Section):
     connect_handler: bool = Field(
         False, description="nobody is let in before the app's connect handler has said so"
     )
+    connect_headers: StringList = Field(
+        (), description="headers of a client's request that the connect handler is told"
+    )
     disconnect_handler: bool = Field(False, description="tell the app of each client that is gone")
     hook_timeout: Seconds = Field(
         3.0, ge=0.1, le=30, description="seconds for the answer to a connect or a subscribe"

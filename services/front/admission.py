@@ -105,8 +105,7 @@ async def admit_client(session: Session, identity: Identity, request: ConnectReq
 
     Cancelling: the handler may be asked all the same.
     """
-    app = session.parts.config.app
-    if not app.connect_handler:
+    if not session.parts.config.app.connect_handler:
         return Admission(identity)
     answered = await _ask_connect(session, identity, request)
     match answered.said:
@@ -114,7 +113,7 @@ async def admit_client(session: Session, identity: Identity, request: ConnectReq
             return Admission(identity)
         case Said.REPLIED:
             return _read_connect(identity, answered.data)
-        case Said.UNANSWERED | Said.BUSY if app.hook_unanswered == "allow":
+        case Said.UNANSWERED | Said.ABSENT | Said.BUSY if _allows_unanswered(session):
             return Admission(identity)
         case _:
             raise _denial(session, Hook.CONNECT, answered)
@@ -242,7 +241,7 @@ async def hear_subscribe(session: Session, asking: Asking) -> Word:
             return SILENCE
         case Said.REPLIED:
             return _read_subscribe(answered.data)
-        case Said.UNANSWERED | Said.BUSY if session.parts.config.app.hook_unanswered == "allow":
+        case Said.UNANSWERED | Said.ABSENT | Said.BUSY if _allows_unanswered(session):
             if asking.denial is not None:
                 raise Refusal(asking.denial.error)
             return SILENCE
@@ -278,6 +277,10 @@ def _read_subscribe(data: bytes) -> Word:
 
 
 # ---- both
+
+
+def _allows_unanswered(session: Session) -> bool:
+    return session.parts.config.app.hook_unanswered == "allow"
 
 
 def _denial(session: Session, hook: Hook, answered: Answered) -> Refusal | EndSession:

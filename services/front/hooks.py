@@ -5,8 +5,8 @@
 Rules
 - Questions of one turn of the loop to the same worker travel in one message. No question has a
   task or a timer of its own: one loop looks after all of them.
-- Workers are asked in turn. When one is gone, or says that too much is asked of it, another is,
-  each once, within the time that there is.
+- Workers are asked in turn. When one is gone, or says that it cannot ask its app, another is, each
+  once, within the time that there is.
 - Nothing that is asked is asked twice of a worker, and no answer counts twice.
 - So many questions are under way in a process; beyond it nothing more is asked.
 
@@ -175,8 +175,8 @@ class Hooks:
             question = self._under_way.get(answered.number)
             if question is None or question.worker != message.sender:
                 continue
-            if answered.said is Said.BUSY:
-                self._pass_on(question, Said.BUSY)
+            if answered.said in (Said.BUSY, Said.ABSENT):
+                self._pass_on(question, answered.said)
             else:
                 self._finish(question, answered)
 

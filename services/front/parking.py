@@ -10,6 +10,7 @@ import asyncio
 from functools import partial
 from typing import Final
 
+from services.front.arrival import Arrival
 from services.front.bus_messages import PollAbandoned, PollErrand
 from services.front.errands import Answer, Errands
 from services.front.parked import BEGIN_ANEW, Parked, Poll, Tell
@@ -34,9 +35,10 @@ class Parking:
     def __len__(self) -> int:
         return len(self._by_id)
 
-    def begin(self, remote: str) -> tuple[str, str]:
+    def begin(self, remote: str, arrival: Arrival | None) -> tuple[str, str]:
         """Begin a session; give the ids of this front and of it."""
         parked = Parked(self._parts, remote, self._forget)
+        parked.session.arrival = arrival
         self._by_id[parked.id] = parked
         return self._errands.node_id, parked.id
 

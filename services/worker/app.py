@@ -11,6 +11,7 @@ from services.settings import Config
 from services.worker.counting import WorkerCounters
 from services.worker.deciding import Deciding
 from services.worker.handling.interface import Handling
+from services.worker.hooks import Answering
 from services.worker.partition import PartitionWorker
 from services.worker.sharing import Sharing
 
@@ -32,7 +33,8 @@ async def run_worker(
     Cancelling: as if the process had died; nothing acknowledged is lost.
     """
     deciding = Deciding(config, handling)
-    sharing = Sharing(broker)
+    answering = None if handling is None else Answering(broker, handling)
+    sharing = Sharing(broker, None if answering is None else answering.hear)
     workers = {
         partition: PartitionWorker(
             broker,
@@ -49,8 +51,12 @@ async def run_worker(
     async with asyncio.TaskGroup() as tasks:
         for worker in workers.values():
             tasks.create_task(worker.run())
+        answers = None if answering is None else tasks.create_task(answering.run())
         async with sharing.taking_part(workers):
             await stop.wait()
+        # Fronts know that it has left, and ask others.
+        if answers is not None:
+            answers.cancel()
         _log.info("leaving", partitions=len(workers))
         for worker in workers.values():
             worker.leave()

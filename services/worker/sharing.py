@@ -21,7 +21,7 @@ Rules
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import structlog
@@ -45,8 +45,10 @@ that they are spread evenly again takes until all know that it is gone."""
 class Sharing:
     """One worker's part in the sharing of all partitions."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, hear: Callable[[bytes], None] | None = None) -> None:
+        """`hear` takes what fronts ask of this worker's app, if it has one."""
         self._broker = broker
+        self._hear = hear
         self._owners: Mapping[Partition, Node] = {}
         self._standing = 0
         self._registry: Registry | None = None
@@ -73,8 +75,13 @@ class Sharing:
             started_seconds=time.time(),
             standing=self._standing,
             silent_seconds=SILENT_SECONDS,
+            has_app=self._hear is not None,
         )
-        async with open_registry(self._broker.bus, node) as registry, asyncio.TaskGroup() as tasks:
+        pass_on = self._hear or _ignore
+        async with (
+            open_registry(self._broker.bus, node, pass_on=pass_on) as registry,
+            asyncio.TaskGroup() as tasks,
+        ):
             self._registry = registry
             stepping = tasks.create_task(self._step_behind_owners(registry, workers))
             try:
@@ -108,6 +115,10 @@ class Sharing:
         self._standing += 1
         if self._registry is not None:
             self._registry.update(replace(self._registry.node, standing=self._standing))
+
+
+def _ignore(_: bytes) -> None:
+    """What becomes of what fronts say to each other."""
 
 
 def find_owners(partitions: Iterable[Partition], nodes: Sequence[Node]) -> dict[Partition, Node]:

@@ -20,6 +20,7 @@ from aiohttp import web
 from services.front.errands import Answer
 from services.front.parked import UNNUMBERED, Poll
 from services.front.parking import Parking
+from services.front.transports.arriving import find_arrival
 from services.front.transports.emulation import ID_CHARACTERS_AT_MOST, envelope_limit
 from services.front.transports.requests import (
     check_origin,
@@ -67,7 +68,7 @@ async def serve_poll(request: web.Request) -> web.Response:
     parking = request.app[PARKING]
     if not session:
         check_room(request, parts, headers)
-        node, session = parking.begin(request.remote or "")
+        node, session = parking.begin(request.remote or "", find_arrival(request, parts.config.app))
     answer = await _answer(request, parking, node, session, poll)
     headers |= {"Cache-Control": "no-store", "Content-Type": "application/json"}
     if answer.status is HTTPStatus.SERVICE_UNAVAILABLE:

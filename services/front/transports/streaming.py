@@ -21,6 +21,7 @@ from services.front.encoding import Language
 from services.front.outbox import Outbox
 from services.front.parts import Parts
 from services.front.session import Session
+from services.front.transports.arriving import find_arrival
 from services.front.transports.chunks import frame_chunk
 from services.front.uplinks import Receive
 from services.wire.reply import DisconnectPush
@@ -154,6 +155,7 @@ async def stream(
     outbox = Outbox(transport, parts.flusher, parts.config.client.queue_max_size)
     line = StreamLine(transport, outbox, language, parts.jitter, answers_pings=spoken.answers_pings)
     session = Session(parts, line, outbox, language)
+    session.arrival = find_arrival(request, parts.config.app)
     uplink = parts.uplinks.open(session, spoken.receive)
     try:
         with watching(transport, line.ended.set):

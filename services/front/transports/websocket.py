@@ -26,6 +26,7 @@ from services.front.outbox import Outbox
 from services.front.parts import Parts
 from services.front.receiving import receive
 from services.front.session import Session
+from services.front.transports.arriving import find_arrival
 from services.front.transports.frame_reader import FrameReader
 from services.front.transports.frames import NO_CODE, frame_close, frame_pong, is_close_code
 from services.origins import may_connect_from
@@ -226,6 +227,7 @@ async def converse(
         transport, outbox, parts.jitter, pings_by_frame=pings_by_frame, farewell=farewell
     )
     session = Session(parts, line, outbox, conversation.encoding)
+    session.arrival = find_arrival(request, parts.config.app)
     try:
         await _serve(websocket, session, conversation)
     except Exception:  # noqa: BLE001  (the supervisor of one session: its failure ends it alone)

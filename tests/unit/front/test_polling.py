@@ -26,7 +26,7 @@ class Polling:
     def __init__(self, fronts: TwoFronts, parking: list[Parking]) -> None:
         self.fronts = fronts
         self.parking = parking
-        self.node, self.session = parking[HERE].begin("192.0.2.1")
+        self.node, self.session = parking[HERE].begin("192.0.2.1", None)
         self.ack = 0
         self.sent = 0
 

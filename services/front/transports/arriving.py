@@ -1,0 +1,28 @@
+"""What a client's request tells the team's connect handler.
+
+Rules: headers are told only if the settings name them, for they hold secrets, such as cookies;
+nothing is kept where there is no connect handler.
+"""
+
+from aiohttp import web
+
+from services.front.arrival import Arrival
+from services.settings import AppConfig
+
+_CONNECTION = "/connection/"
+_PLAIN = "plain"
+
+
+def find_arrival(request: web.Request, app: AppConfig) -> Arrival | None:
+    """How a client came; None if nobody wants to know."""
+    if not app.connect_handler:
+        return None
+    _, is_connection, transport = request.path.partition(_CONNECTION)
+    headers = {
+        name.lower(): ", ".join(request.headers.getall(name))
+        for name in app.connect_headers
+        if name in request.headers
+    }
+    return Arrival(
+        transport if is_connection else _PLAIN, request.headers.get("Origin", ""), headers
+    )
