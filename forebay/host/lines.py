@@ -78,6 +78,7 @@ class Lines:
         self._runners: set[_Runner] = set()
         self._idle: list[_Runner] = []
         self._is_attended = False
+        self._held = 0
         self._is_closing = False
         self._deadlines: dict[_Runner, float] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -96,7 +97,7 @@ class Lines:
                 waiting.append(task)
         if self._ready:
             self._is_quiet.clear()
-            if not self._is_attended and not self._speaking.is_full:
+            if not self._is_attended and not self._held:
                 self._wake_one()
 
     def forget_waiting(self) -> None:
@@ -183,6 +184,9 @@ class Lines:
         try:
             while True:
                 while self._ready:
+                    if self._speaking.is_full:
+                        await self._wait_for_room(runner)
+                        continue
                     line = self._ready.popleft()
                     await self._work_off(line, self._lines[line], runner)
                 if len(self._idle) >= _IDLE_RUNNERS_AT_MOST:
@@ -259,7 +263,16 @@ class Lines:
         self._attend(runner)
         await self._rest(runner, asyncio.sleep(0))
         if self._speaking.is_full:
-            await self._rest(runner, self._speaking.has_room())
+            await self._wait_for_room(runner)
+        self._attend(runner)
+
+    async def _wait_for_room(self, runner: _Runner) -> None:
+        """Begin nothing while the worker does not take what it is told. Others need not come."""
+        self._held += 1
+        await self._rest(runner, self._speaking.has_room())
+        self._held -= 1
+        if self._speaking.has_ended.is_set():
+            self.forget_waiting()
         self._attend(runner)
 
     async def _rest(self, runner: _Runner, until: Awaitable[None]) -> None:

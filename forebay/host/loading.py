@@ -49,6 +49,11 @@ def prefer_the_teams_packages() -> None:
     """Look for modules in the working directory first, and never take ours for the team's."""
     here = str(Path.cwd())
     sys.path[:] = [here, *(place for place in sys.path if place not in ("", here))]
+    leave_ours_out()
+
+
+def leave_ours_out() -> None:
+    """Never take ours for the team's."""
     sys.meta_path.insert(0, _TeamsPackages(Path(__file__).resolve().parent.parent.parent))
 
 

@@ -62,7 +62,9 @@ def task(
 class HostProcess:
     """What a worker sees of an app process."""
 
-    def __init__(self, process: subprocess.Popen[str], end: socket.socket, page: mmap.mmap) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], end: socket.socket, page: mmap.mmap
+    ) -> None:
         self.process = process
         self.end = end
         self.page = page
@@ -126,7 +128,7 @@ def host_of(
         (folder / name).write_text(text)
     ours, theirs = socket.socketpair()
     ours.settimeout(PATIENCE_SECONDS)
-    with ours, tempfile.TemporaryFile() as shared:
+    with ours, tempfile.TemporaryFile() as shared, tempfile.TemporaryFile() as output:
         shared.truncate(TASKS_AT_MOST)
         options = ("--app", target, "--timeout", str(timeout))
         numbers = ("--socket-fd", str(theirs.fileno()), "--page-fd", str(shared.fileno()))
@@ -135,9 +137,8 @@ def host_of(
             cwd=folder,
             env={**os.environ, "PYTHONPATH": path},
             pass_fds=(theirs.fileno(), shared.fileno()),
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
-            text=True,
         )
         theirs.close()
         try:
@@ -146,8 +147,6 @@ def host_of(
         finally:
             process.kill()
             process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
 
 
 @contextmanager
