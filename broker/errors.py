@@ -28,6 +28,11 @@ class SubmitRefused(BrokerError):
 class DeadLettersInUse(BrokerError):
     """Somebody else reads the dead letters, and holds them meanwhile."""
 
+    def __init__(self) -> None:
+        super().__init__(
+            "somebody else reads the dead letters and holds them: try again when that has ended"
+        )
+
 
 class TopologyProblem(BrokerError):
     """The broker is there, but not what a deployment needs; `next_step` says what to do."""

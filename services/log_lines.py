@@ -59,15 +59,15 @@ def to_lines(read: ReadRecord, *, with_payloads: bool) -> list[str]:
     head = [f"{read.partition.name} @{read.position}"]
     match read.record:
         case Fence() as fence:
-            head += ["fence", _moment(fence.wall_seconds), f"writer {_escaped(fence.writer)}"]
-            head += [f"nonce {_escaped(fence.nonce)}", f"epoch {_escaped(fence.epoch)}"]
+            head += ["fence", _moment(fence.wall_seconds), f"writer {escaped(fence.writer)}"]
+            head += [f"nonce {escaped(fence.nonce)}", f"epoch {escaped(fence.epoch)}"]
             head += [f"partitions {fence.partitions}", *(["cut"] if fence.cut else [])]
         case Settled() as settled:
             count = sum(len(batch.outcomes) for batch in settled.batches)
             head += ["settled", _moment(settled.wall_ms / 1000), f"after {settled.after}"]
             head += [f"{count} {'outcome' if count == 1 else 'outcomes'}"]
         case UndecodableBody() as error:
-            head += [f"cannot be read: {_escaped(str(error))}"]
+            head += [f"cannot be read: {escaped(str(error))}"]
     if read.judgement in _NOT_COUNTED:
         head.append(_NOT_COUNTED[read.judgement])
     lines = ["  ".join(head)]
@@ -75,7 +75,7 @@ def to_lines(read: ReadRecord, *, with_payloads: bool) -> list[str]:
         for settling in _settlings(read.record):
             lines.append(f"    {_outcome_line(settling)}")
             if with_payloads and settling.payload is not None:
-                lines.append(f"        {_escaped(settling.payload.decode('utf-8', 'replace'))}")
+                lines.append(f"        {escaped(settling.payload.decode('utf-8', 'replace'))}")
         lines += [f"    {_sequel_line(sequel)}" for sequel in read.record.sequels]
     return lines
 
@@ -111,18 +111,18 @@ def _settlings(settled: Settled) -> Iterator[_Settling]:
 
 
 def _outcome_line(settling: _Settling) -> str:
-    parts = [f"{_escaped(settling.producer)}/{settling.number}/{settling.place}"]
+    parts = [f"{escaped(settling.producer)}/{settling.number}/{settling.place}"]
     match settling.outcome:
         case Published(channel, _, offset, payload_bytes, sender):
-            parts += ["published", _escaped(channel)]
+            parts += ["published", escaped(channel)]
             parts += [f"offset {offset}" if offset else "without history"]
             parts += [f"{payload_bytes} bytes"]
             if bytes(sender) != b"null":
-                parts.append(f"from {_escaped(bytes(sender).decode('utf-8', 'replace'))}")
+                parts.append(f"from {escaped(bytes(sender).decode('utf-8', 'replace'))}")
         case Done():
             parts.append("done")
         case Refused(code, message):
-            parts.append(f"refused {code} {_escaped(message)}")
+            parts.append(f"refused {code} {escaped(message)}")
         case Replied(data):
             parts.append(f"replied {len(data)} bytes")
         case Ordered(order):
@@ -156,10 +156,10 @@ def _sequel_line(sequel: Sequel) -> str:
     match sequel:
         case NextEntry(_, channel, _, payload_bytes, lane, number):
             to = Partition(lane, number).name
-            return f"then  an entry for {to}  {_escaped(channel)}  {payload_bytes} bytes"
+            return f"then  an entry for {to}  {escaped(channel)}  {payload_bytes} bytes"
         case Letter(reason, explanation, channel, attempts):
-            why = f"{_escaped(reason)}: {_escaped(explanation)}"
-            return f"then  a dead letter  {_escaped(channel)}  {why}  attempts {attempts}"
+            why = f"{escaped(reason)}: {escaped(explanation)}"
+            return f"then  a dead letter  {escaped(channel)}  {why}  attempts {attempts}"
 
 
 def _moment(unix_seconds: float) -> str:
@@ -170,7 +170,8 @@ def _moment(unix_seconds: float) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """The text with what a terminal might act on written out."""
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )

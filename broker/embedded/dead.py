@@ -50,7 +50,7 @@ class StoredDead:
             DeadLettersInUse: another reader is open.
         """
         if self._reader is not None:
-            raise DeadLettersInUse("somebody else reads the dead letters")
+            raise DeadLettersInUse
         held = [HeldLetter(tag, letter) for tag, letter in self._letters.items()]
         self._reader = EmbeddedLetters(self, held, travel)
         return self._reader

@@ -136,7 +136,7 @@ class RabbitDeadLetters:
             _, readers = await consumer.look_at(self._queue)
             if readers > 1:
                 # Began in the same moment. Neither has looked at anything yet.
-                raise DeadLettersInUse("somebody else reads the dead letters")
+                raise DeadLettersInUse
             yield letters
             # Answered after all that was dropped was.
             await consumer.look_at(self._queue)
@@ -151,7 +151,7 @@ class RabbitDeadLetters:
             if not readers:
                 return count
             if time.monotonic() > patience:
-                raise DeadLettersInUse("somebody else reads the dead letters")
+                raise DeadLettersInUse
             await asyncio.sleep(_IN_USE_PAUSE_SECONDS)
 
 

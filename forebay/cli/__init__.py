@@ -13,6 +13,7 @@ import click
 
 import forebay
 from forebay.cli.check import check
+from forebay.cli.dead import dead
 from forebay.cli.doctor import doctor
 from forebay.cli.log import log
 from forebay.cli.processes import dev, front, worker
@@ -31,5 +32,5 @@ def cli() -> None:
     """
 
 
-for command in (dev, front, worker, topology, token, log, check, doctor):
+for command in (dev, front, worker, topology, token, log, dead, check, doctor):
     cli.add_command(command)

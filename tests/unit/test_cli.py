@@ -46,6 +46,8 @@ def test_the_version_is_said() -> None:
         (("topology", "show"), ("RabbitMQ is not asked",)),
         (("token",), ("USER", "--ttl", "--channel", "--info")),
         (("log", "tail"), ("--lane", "--from", "--no-follow", "--payloads", "--json")),
+        (("dead",), ("list", "show", "drop", "replay", "operator")),
+        (("dead", "replay"), ("--reason", "--channel", "--older-than", "--limit", "--yes")),
         (("check",), ("--config", "--development")),
         (("doctor",), ("--config", "Changes nothing")),
     ],
@@ -150,11 +152,27 @@ def test_the_topology_is_shown_with_what_each_user_may() -> None:
     [
         (("topology", "apply"), "--url"),
         (("log", "tail"), "rabbitmq.url"),
+        (("dead", "list"), "--url"),
         (("doctor",), "rabbitmq.url"),
     ],
 )
 def test_a_command_without_a_broker_says_what_to_set(arguments: tuple[str, ...], says: str) -> None:
     done = run(*arguments)
+    assert done.exit_code == 2
+    assert says in done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--reason", "unlucky"), "undecodable, refused, failed"),
+        (("--older-than", "soon"), "10m"),
+        (("--newer-than", "-1"), "10m"),
+        (("--limit", "0"), "x>=1"),
+    ],
+)
+def test_dead_letters_that_cannot_be_are_refused(arguments: tuple[str, ...], says: str) -> None:
+    done = run("dead", "list", *arguments, environ={"FOREBAY_AMQP_URL": "amqp://127.0.0.1:1"})
     assert done.exit_code == 2
     assert says in done.output
 
