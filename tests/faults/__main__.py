@@ -23,6 +23,8 @@ from tests.faults.schedule import Deck, draw
 from tests.faults.tally import Tally, line_of
 from tests.system.rabbit4 import find_rabbit4
 
+CRASHING = "tests.faults.crashing:app"
+
 # A worker's or front's files grow; a fresh arena now and then also begins from an empty broker.
 SCHEDULES_AN_ARENA = 50
 
@@ -33,7 +35,7 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-async def run_seeds(rabbit: Rabbit, tally: Tally, seeds: range, directory: Path) -> None:
+async def run_seeds(rabbit: Rabbit, tally: Tally, seeds: range, directory: Path, app: str) -> None:
     """Run the schedules of these seeds, one after the other.
 
     In one arena, until something is found: what comes next is to be found in a whole one.
@@ -43,7 +45,7 @@ async def run_seeds(rabbit: Rabbit, tally: Tally, seeds: range, directory: Path)
         place = directory / f"from-{waiting[0]}"
         place.mkdir(parents=True)
         await rabbit.start()
-        async with open_arena(place, rabbit) as arena:
+        async with open_arena(place, rabbit, app=app) as arena:
             is_whole = True
             while waiting and is_whole:
                 seed = waiting.popleft()
@@ -92,15 +94,16 @@ BROKERS: dict[str, Callable[[Path], AbstractAsyncContextManager[Rabbit]]] = {
 }
 
 
-async def run(deck: Deck, seeds: range, broker: str, directory: Path) -> Tally:
+async def run(deck: Deck, seeds: range, broker: str, directory: Path, app: str) -> Tally:
     """Run the schedules of these seeds on a broker of their own."""
-    tally = Tally(deck, f"{deck.text} on {broker}: seeds {seeds.start} to {seeds.stop - 1}")
+    title = f"{deck.text} on {broker}: seeds {seeds.start} to {seeds.stop - 1}"
+    tally = Tally(deck, f"{title}, with {app}" if app else title)
     for start in range(seeds.start, seeds.stop, SCHEDULES_AN_ARENA):
         part = range(start, min(start + SCHEDULES_AN_ARENA, seeds.stop))
         with tempfile.TemporaryDirectory(prefix="forebay-faults-") as data:
             async with BROKERS[broker](Path(data)) as rabbit:
                 try:
-                    await run_seeds(rabbit, tally, part, directory)
+                    await run_seeds(rabbit, tally, part, directory, app)
                 finally:
                     for number, log in enumerate(rabbit.log_paths):
                         shutil.copy(log, directory / f"rabbit-{number}-from-{start}.log")
@@ -121,12 +124,19 @@ def main() -> None:
     parser.add_argument("--seeds", type=_read_seeds, default=range(1, 11), help="such as 1-150")
     parser.add_argument("--kind", choices=[deck.text for deck in Deck], default=Deck.PROCESSES.text)
     parser.add_argument("--on", choices=[*BROKERS], default="node", help="which broker")
+    parser.add_argument(
+        "--app",
+        nargs="?",
+        default="",
+        const=CRASHING,
+        help="give workers handlers; left without a name: some that crash at random",
+    )
     parser.add_argument("--report", type=Path, help="a file for the tables, in Markdown")
     parser.add_argument("--keep", type=Path, help="a folder for logs and journals")
     asked = parser.parse_args()
     deck = next(deck for deck in Deck if deck.text == asked.kind)
     directory = asked.keep or Path(tempfile.mkdtemp(prefix="forebay-fault-runs-"))
-    tally = asyncio.run(run(deck, asked.seeds, asked.on, directory.resolve()))
+    tally = asyncio.run(run(deck, asked.seeds, asked.on, directory.resolve(), asked.app))
     if asked.report is not None:
         asked.report.write_text(tally.markdown() + "\n")
     say(tally.markdown())

@@ -119,9 +119,14 @@ class Arena:
 
 @asynccontextmanager
 async def open_arena(
-    directory: Path, rabbit: Rabbit, *, fronts: int = FRONTS, workers: int = WORKERS
+    directory: Path,
+    rabbit: Rabbit,
+    *,
+    fronts: int = FRONTS,
+    workers: int = WORKERS,
+    app: str = "",
 ) -> AsyncIterator[Arena]:
-    """Run a deployment of its own, behind proxies, until the context ends.
+    """Run a deployment of its own, behind proxies, until the context ends; with an app, if named.
 
     Raises:
         NotReady: a process ended or hung while it started.
@@ -135,7 +140,15 @@ async def open_arena(
         ways = {name: await _open_ways(stack, name, nodes, prefix) for name in names}
         route = partial(_through, ways)
         deployment = await stack.enter_async_context(
-            deployed(directory, access, prefix=prefix, fronts=fronts, workers=workers, route=route)
+            deployed(
+                directory,
+                access,
+                prefix=prefix,
+                fronts=fronts,
+                workers=workers,
+                route=route,
+                app=app,
+            )
         )
         members = [Member(process, ways[process.name]) for process in deployment.workers]
         front_members = []

@@ -31,3 +31,15 @@ async def test_no_schedule_breaks_a_promise(
 
             assert result.is_clean, line_of(result)
             assert all(struck.is_reached for struck in result.struck), line_of(result)
+
+
+async def test_no_schedule_breaks_a_promise_where_handlers_crash_at_random(
+    private_rabbit_node: LocalNode, tmp_path: Path
+) -> None:
+    rabbit = SingleNode(private_rabbit_node)
+    async with open_arena(tmp_path, rabbit, app="tests.faults.crashing:app") as arena:
+        for seed in (2, 7):
+            schedule = draw(Deck.PROCESSES, seed)
+            result = await run_schedule(arena, schedule, tmp_path / f"seed-{seed}")
+
+            assert result.is_clean, line_of(result)

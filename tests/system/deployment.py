@@ -304,8 +304,11 @@ async def deployed(
     workers: int = 2,
     partitions: int = LANES["main"],
     route: Route = directly,
+    app: str = "",
 ) -> AsyncIterator[Deployment]:
     """Run fronts and workers until the context ends; on entering, all of them work.
+
+    Workers have handlers if there is an `app`, which has a second for each try.
 
     Raises:
         NotReady: a process ended or hung while it started.
@@ -318,6 +321,7 @@ async def deployed(
         name = f"worker-{number}"
         url = route(name, access.worker)
         settings = {"FOREBAY_CONFIG": str(config), "FOREBAY_RABBITMQ__URL": url}
+        settings |= {"FOREBAY_APP__PATH": app, "FOREBAY_APP__TIMEOUT": "1s"} if app else {}
         deployment.workers.append(ServerProcess(name, "services.worker", settings, directory))
     for number, port in enumerate(find_free(fronts)):
         settings = {
