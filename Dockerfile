@@ -9,6 +9,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY broker broker
 COPY services services
 COPY forebay forebay
+COPY pytest_forebay.py .
 RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels . \
     && /opt/forebay/bin/pip install --no-cache-dir --no-deps /wheels/forebay-*.whl
 

@@ -3,13 +3,16 @@
 With pytest there is nothing to set up: the fixtures `forebay` and `forebay_kit` are there where
 Forebay is installed. Anything else calls `open_kit`.
 
-Rules: imports nothing of `services` and `broker`, and no pytest but in `plugin`.
+Rules: imports nothing of `services` and `broker`.
+
+Not here: the fixtures (`pytest_forebay`).
 """
 
 from forebay.testing.client import Client
-from forebay.testing.kit import Kit, open_kit
+from forebay.testing.kit import Kit, Settings, open_kit
 from forebay.testing.problems import (
     HandlerFailed,
+    HandlerHangs,
     NotConnected,
     NotSubscribed,
     ServerBroke,
@@ -30,6 +33,7 @@ __all__ = [
     "DeadLetter",
     "Disconnected",
     "HandlerFailed",
+    "HandlerHangs",
     "Kit",
     "Member",
     "NotConnected",
@@ -38,6 +42,7 @@ __all__ = [
     "Refused",
     "Server",
     "ServerBroke",
+    "Settings",
     "SettingsProblem",
     "Unanswered",
     "open_kit",

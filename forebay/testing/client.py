@@ -194,15 +194,15 @@ class Client:
         self._last_id += 1
         number = self._last_id
         self.refused = None
-        self._say({"id": number, method: request})
-        reply = self._replies.pop(number, None)
-        if reply is None:
-            return None
-        if "error" in reply:
-            error = reply["error"]
-            self.refused = Refused(error["code"], error.get("message", ""))
-            return None
-        result: Json = reply.get(method, {})
+        try:
+            self._say({"id": number, method: request})
+        finally:
+            # Also if it raises, for a handler that failed: a client is told of that too.
+            reply = self._replies.pop(number, {})
+            if "error" in reply:
+                error = reply["error"]
+                self.refused = Refused(error["code"], error.get("message", ""))
+        result: Json | None = reply.get(method)
         return result
 
     def _say(self, command: Json) -> None:

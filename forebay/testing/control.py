@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from forebay.link import FRAME_BYTES_AT_MOST, LENGTH
+from forebay.link import FRAME_BYTES_AT_MOST, LENGTH, Kind
 
 
 class Begin(msgspec.Struct, frozen=True, tag=True):
@@ -29,6 +29,7 @@ class Begin(msgspec.Struct, frozen=True, tag=True):
     is_open: bool
     """Whether it begins with the settings of `forebay dev`: open to everybody."""
     has_app: bool
+    """Whether a socket to one comes with this."""
 
 
 class End(msgspec.Struct, frozen=True, tag=True):
@@ -105,6 +106,17 @@ class StoredDead(msgspec.Struct, frozen=True, array_like=True, gc=False):
     data: bytes
 
 
+class Failed(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An entry, or a hook's question, whose handler failed in all its tries."""
+
+    kind: Kind
+    name: str
+    key: str
+    attempts: int
+    text: str
+    trace: str
+
+
 class Rested(msgspec.Struct, frozen=True, tag=True):
     """Done, and what clients were told meanwhile."""
 
@@ -112,6 +124,7 @@ class Rested(msgspec.Struct, frozen=True, tag=True):
     """Unix seconds, as the server sees them."""
     told: list[Told] = []
     closed: list[Closed] = []
+    failed: list[Failed] = []
     token: str = ""
     dead: list[StoredDead] = []
 

@@ -4,18 +4,25 @@ A process takes half a second to start and a server in it some milliseconds, so 
 longer needed is kept for the next test.
 """
 
+import pkgutil
+import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final
 
+from forebay.app import App
 from forebay.testing.control import Begin
+from forebay.testing.hosting import Hosted
+from forebay.testing.problems import SettingsProblem
 from forebay.testing.process import ServerProcess
 from forebay.testing.server import Server
 
 PATIENCE_SECONDS: Final = 30.0
 """In the machine's own time: how long a test waits for its server, and so for a handler."""
+
+Settings = str | PathLike[str] | Mapping[str, Any] | None
 
 
 class Kit:
@@ -27,24 +34,37 @@ class Kit:
     @contextmanager
     def run(
         self,
+        app: App | str | None = None,
         *,
-        config: str | PathLike[str] | Mapping[str, Any] | None = None,
+        config: Settings = None,
         permissive: bool = False,
+        raise_failures: bool = True,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> Iterator[Server]:
         """Run a server for as long as the block lasts.
+
+        `app` has the handlers, itself or as "package.module:name"; without one there are none.
 
         `config` is the settings: a file like `forebay.toml`, or its tables as a mapping. What is
         not in it is closed, as it is in a deployment, or with `permissive` open, as it is with
         `forebay dev`. Variables (FOREBAY_…) are not looked at.
 
+        With `raise_failures` a handler that fails, in all its tries, is raised as `HandlerFailed`
+        by whatever the test was doing; without it is in `Server.failures` alone.
+
         Raises:
-            SettingsProblem: the settings cannot be used.
+            SettingsProblem: the settings or the app cannot be used.
+            Exception: whatever the app's lifespan raises.
         """
+        app = _find(app)
         process = self._take()
         try:
-            server = Server(process, patience_seconds)
-            server.begin(_begin(config, permissive))
+            server = Server(process, patience_seconds, raises_failures=raise_failures)
+            begin = _begin(config, is_open=permissive, has_app=app is not None)
+            if app is None:
+                server.begin(begin)
+            else:
+                _begin_with_app(server, begin, app)
             try:
                 yield server
             finally:
@@ -63,23 +83,42 @@ class Kit:
             process = self._idle.pop()
             if process.is_well:
                 return process
+            process.end()
         return ServerProcess()
 
 
 @contextmanager
 def open_kit() -> Iterator[Kit]:
     """Give a kit whose processes end with the block."""
-    kit = Kit()
-    try:
+    with closing(Kit()) as kit:
         yield kit
-    finally:
-        kit.close()
 
 
-def _begin(config: str | PathLike[str] | Mapping[str, Any] | None, is_open: bool) -> Begin:
+def _begin_with_app(server: Server, begin: Begin, app: App) -> None:
+    ours, its = socket.socketpair()
+    hosted = Hosted(app, ours)
+    with its:
+        hosted.start()
+        try:
+            server.begin(begin, hosted, its)
+        except BaseException:
+            its.close()
+            hosted.end()
+            raise
+
+
+def _find(app: App | str | None) -> App | None:
+    if isinstance(app, str):
+        app = pkgutil.resolve_name(app)
+    if app is None or isinstance(app, App):
+        return app
+    raise SettingsProblem(f"the app is a {type(app).__name__}, and has to be a forebay.App")
+
+
+def _begin(config: Settings, *, is_open: bool, has_app: bool) -> Begin:
     path, settings = "", {}
     if isinstance(config, Mapping):
         settings = dict(config)
     elif config is not None:
         path = str(config)
-    return Begin(str(Path.cwd()), path, settings, is_open, has_app=False)
+    return Begin(str(Path.cwd()), path, settings, is_open, has_app)

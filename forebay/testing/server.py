@@ -1,6 +1,9 @@
 """A test's server, as the test sees it."""
 
 import math
+import socket
+from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
@@ -9,12 +12,15 @@ from forebay.testing.control import (
     Advance,
     Begin,
     End,
+    Failed,
     LookAtDead,
     MakeToken,
     Open,
     Request,
     Rested,
 )
+from forebay.testing.hosting import Hosted
+from forebay.testing.problems import HandlerFailed, Unanswered
 from forebay.testing.process import ServerProcess
 from forebay.testing.values import DeadLetter, Disconnected
 
@@ -26,9 +32,15 @@ class Server:
     they published has reached whoever follows the channel.
     """
 
-    def __init__(self, process: ServerProcess, patience_seconds: float) -> None:
+    def __init__(
+        self, process: ServerProcess, patience_seconds: float, *, raises_failures: bool
+    ) -> None:
+        self.failures: Final[list[HandlerFailed]] = []
+        """Handlers that failed in all their tries, oldest first; each `__cause__` is why."""
         self._process = process
         self._patience_seconds = patience_seconds
+        self._raises_failures = raises_failures
+        self._hosted: Hosted | None = None
         self._clients: dict[int, Client] = {}
         self._now = 0.0
 
@@ -94,25 +106,52 @@ class Server:
 
     # ---- for the kit and the clients
 
-    def begin(self, begin: Begin) -> None:
-        """Start it.
+    def begin(self, begin: Begin, hosted: Hosted | None = None, *its: socket.socket) -> None:
+        """Start it; with an app that is being served by the other end of a socket.
 
         Raises:
             SettingsProblem: the settings cannot be used.
         """
-        self.ask(begin)
+        self._hosted = hosted
+        self._now = self._ask(begin, its).now
 
     def end(self) -> None:
-        """Stop it."""
+        """Stop it, and then its app."""
         if self._process.is_well:
-            self.ask(End())
+            self._ask(End())
+            if self._hosted is not None:
+                self._hosted.end()
 
     def ask(self, request: Request) -> Rested:
-        """Have something done, and let clients know what they were told meanwhile."""
-        answer = self._process.ask(request, patience_seconds=self._patience_seconds)
+        """Have something done, and let clients know what they were told meanwhile.
+
+        Raises:
+            HandlerFailed: a handler did.
+        """
+        answer = self._ask(request)
         self._now = answer.now
         for told in answer.told:
             self._clients[told.client].hear(told.replies)
         for end in answer.closed:
             self._clients[end.client].disconnected = Disconnected(end.code, end.reason)
+        failures = [self._note(failed) for failed in answer.failed]
+        if failures and self._raises_failures:
+            raise failures[0]
         return answer
+
+    def _ask(self, request: Request, sockets: Sequence[socket.socket] = ()) -> Rested:
+        try:
+            return self._process.ask(request, sockets, patience_seconds=self._patience_seconds)
+        except Unanswered as error:
+            if self._hosted is not None:
+                error.add_note(f"The app is here:\n{self._hosted.stack()}")
+            raise
+
+    def _note(self, failed: Failed) -> HandlerFailed:
+        failure = HandlerFailed(
+            failed.kind, failed.name, failed.attempts, failed.text, failed.trace
+        )
+        if self._hosted is not None:
+            failure.__cause__ = self._hosted.raised.take(failed.kind, failed.key)
+        self.failures.append(failure)
+        return failure

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -13,7 +12,7 @@ _DESCRIPTORS_AT_MOST: Final = 4
 
 
 class Control:
-    """Takes one request at a time, and the sockets that come with them."""
+    """Takes one request at a time, and the sockets that came with them."""
 
     def __init__(self, control: socket.socket) -> None:
         self._socket = control
@@ -42,15 +41,18 @@ class Control:
         with suppress(ConnectionError):
             await asyncio.get_running_loop().sock_sendall(self._socket, encode(answer))
 
-    def take_sockets(self) -> Sequence[socket.socket]:
-        """Give the sockets that came since the last time; they are the caller's to close."""
-        sockets, self._sockets = self._sockets, []
-        return sockets
+    def take_socket(self) -> socket.socket:
+        """Give the next of the sockets that came; it is the caller's to close.
+
+        Raises:
+            IndexError: there is none.
+        """
+        return self._sockets.pop(0)
 
     def close(self) -> None:
         """Hear nothing any more."""
         asyncio.get_running_loop().remove_reader(self._socket)
-        for each in self.take_sockets():
+        for each in self._sockets:
             each.close()
         self._socket.close()
 

@@ -63,13 +63,16 @@ async def serve(connection: socket.socket, clock: KitClock, rest: Rest) -> None:
 
 
 async def _serve_world(begin: Begin, control: Control, rest: Rest) -> None:
+    end = control.take_socket() if begin.has_app else None
     try:
         config = _load(begin)
     except ConfigError as error:
+        if end is not None:
+            end.close()
         await control.answer(CannotDo(list(error.problems)))
         return
     try:
-        async with opening(config, rest) as world:
+        async with opening(config, end, rest) as world:
             await control.answer(world.news(Rested(0.0)))
             await _serve_requests(world, control)
     except Exception:  # noqa: BLE001  (the supervisor of one test's server)

@@ -1,9 +1,10 @@
 """What one test has for itself: a broker in memory, a worker, a front, and its clients."""
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 
 import msgspec
 
@@ -18,6 +19,7 @@ from services.front.neighbours import SETTLING_SECONDS
 from services.front.parts import Parts
 from services.front.run import assemble, running
 from services.kit.client import KitClient
+from services.kit.handling import KitHandling
 from services.kit.rest import Rest
 from services.settings import Config
 from services.worker.app import run_worker
@@ -27,9 +29,17 @@ from services.worker.counting import WorkerCounters
 class World:
     """The server of one test."""
 
-    def __init__(self, node: EmbeddedBroker, parts: Parts, rest: Rest, tasks: asyncio.TaskGroup):
+    def __init__(
+        self,
+        node: EmbeddedBroker,
+        parts: Parts,
+        handling: KitHandling | None,
+        rest: Rest,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
         self._node = node
         self._parts = parts
+        self._handling = handling
         self._rest = rest
         self._tasks = tasks
         self._clients: dict[int, KitClient] = {}
@@ -75,7 +85,7 @@ class World:
 
         Cancelling: what is under way goes on.
         """
-        await self._rest.reach(self._is_settled, lambda: False, pass_seconds=pass_seconds)
+        await self._rest.reach(self._is_settled, self._is_app_busy, pass_seconds=pass_seconds)
 
     def news(self, answer: Rested) -> Rested:
         """Complete an answer: what clients were told since the last time, and what time it is."""
@@ -85,41 +95,62 @@ class World:
             answer,
             now=time.time(),
             told=[told for client in clients if (told := client.take_told()) is not None],
+            failed=self._handling.take_failed() if self._handling else [],
             closed=[end for client in clients if (end := client.take_closed()) is not None],
         )
 
+    def _is_app_busy(self) -> bool:
+        return self._handling is not None and self._handling.is_busy
+
     def _is_settled(self) -> bool:
         return (
-            all(client.is_answered for client in self._clients.values())
+            (self._handling is None or self._handling.is_settled)
+            and all(client.is_answered for client in self._clients.values())
             and not self._parts.producer.waiting_entries
             and not any(self._node.unsettled(partition) for partition in self._partitions)
         )
 
 
 @asynccontextmanager
-async def opening(config: Config, rest: Rest) -> AsyncIterator[World]:
+async def opening(config: Config, end: socket.socket | None, rest: Rest) -> AsyncIterator[World]:
     """Run everything, until it is left: then as if the processes had died.
+
+    `end` is this end of the socket to the app's handlers, if there is an app.
 
     Raises:
         Exception: in a group: one of them failed.
     """
     node = EmbeddedBroker({name: lane.partitions for name, lane in config.lanes.items()})
     stop = asyncio.Event()
+    counters = WorkerCounters()
     async with (
+        _handling(end, counters) as handling,
         node.open("front") as for_front,
         node.open("worker") as for_worker,
         asyncio.TaskGroup() as tasks,
     ):
-        working = tasks.create_task(run_worker(config, for_worker, stop, WorkerCounters()))
+        working = tasks.create_task(run_worker(config, for_worker, stop, counters, handling))
         fanout, parts = assemble(config, for_front, jitter=lambda low, high: high)
         try:
             async with running(parts, fanout), asyncio.TaskGroup() as saying:
-                world = World(node, parts, rest, saying)
+                world = World(node, parts, handling, rest, saying)
                 # Only then a front knows that it is alone, and asks nobody who is present.
                 await world.come_to_rest(SETTLING_SECONDS)
                 yield world
         finally:
             working.cancel()
+
+
+@asynccontextmanager
+async def _handling(
+    end: socket.socket | None, counters: WorkerCounters
+) -> AsyncIterator[KitHandling | None]:
+    if end is None:
+        yield None
+        return
+    with closing(KitHandling(end, counters)) as handling:
+        await handling.open()
+        yield handling
 
 
 def _read(letter: DeadLetter) -> StoredDead:

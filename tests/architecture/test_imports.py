@@ -20,7 +20,7 @@ ROOTS = (
 SAID_TO_OTHERS = {
     "services.front": ("forebay.hooks",),
     "services.worker.handling": ("forebay.link",),
-    "services.kit": ("forebay.link", "forebay.testing.control"),
+    "services.kit": ("forebay.link", "forebay.pattern", "forebay.testing.control"),
 }
 
 # Implementations of the broker are chosen by the roots; all others know its promises only.

@@ -7,6 +7,8 @@ import pytest
 from forebay.testing import Kit, Server, open_kit
 from tests.kit.settings import SETTINGS
 
+collect_ignore = ["project"]  # a team's, with its own pytest: see `test_project`
+
 
 @pytest.fixture(scope="session")
 def kit() -> Iterator[Kit]:

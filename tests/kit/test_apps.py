@@ -1,0 +1,216 @@
+"""A team's handlers under test: they run in the test's own process."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+
+from forebay import (
+    SWALLOW,
+    App,
+    Call,
+    Left,
+    Message,
+    Publication,
+    Refuse,
+    State,
+)
+from forebay.testing import HandlerFailed, Kit, Refused
+from tests.kit.settings import SETTINGS
+
+
+class Line(msgspec.Struct):
+    text: str
+
+
+def chat_app() -> App:
+    app = App()
+
+    @app.publish("chat:*")
+    async def moderate(publication: Publication[Line]) -> Line | None:
+        if publication.data.text == "spam":
+            raise Refuse("no spam", code=500)
+        if publication.data.text == "loud":
+            return Line("LOUD")
+        if publication.data.text == "copy":
+            publication.publish("chat:copies", {"by": publication.user})
+        return None
+
+    return app
+
+
+def test_a_handler_refuses_changes_and_does_more(kit: Kit) -> None:
+    with kit.run(chat_app(), config=SETTINGS) as server:
+        client, other = server.client("42"), server.client("43")
+        for each in (client, other):
+            each.subscribe("chat:1")
+            each.subscribe("chat:copies")
+        client.publish("chat:1", {"text": "spam"})
+        assert client.refused == Refused(500, "no spam")
+        client.publish("chat:1", {"text": "loud"})
+        client.publish("chat:1", {"text": "copy"})
+        assert other.received("chat:1") == [{"text": "LOUD"}, {"text": "copy"}]
+        assert other.received("chat:copies") == [{"by": "42"}]
+
+
+def test_data_that_does_not_fit_a_handlers_type_is_refused(kit: Kit) -> None:
+    with kit.run(chat_app(), config=SETTINGS) as server:
+        client = server.client("42")
+        client.subscribe("chat:1")
+        client.publish("chat:1", {"text": 7})
+        assert client.refused is not None
+        assert client.refused.code == 401
+        assert client.received("chat:1") == []
+        assert server.failures == []
+
+
+def test_a_failing_handler_is_raised_by_what_the_test_did(kit: Kit) -> None:
+    app = App()
+    attempts: list[int] = []
+
+    @app.publish("chat:*")
+    def break_down(publication: Publication) -> None:
+        attempts.append(publication.attempt)
+        raise ZeroDivisionError("oh")
+
+    with kit.run(app, config=SETTINGS) as server:
+        client = server.client("42")
+        client.subscribe("chat:1")
+        with pytest.raises(HandlerFailed, match="in 3 tries: ZeroDivisionError: oh") as failed:
+            client.publish("chat:1", "hi")
+        assert attempts == [1, 2, 3]
+        assert isinstance(failed.value.__cause__, ZeroDivisionError)
+        assert "break_down" in failed.value.trace
+        assert client.refused is not None
+        (letter,) = server.dead
+        assert (letter.reason, letter.channel, letter.data) == ("failed", "chat:1", b'"hi"')
+
+
+def test_failures_are_listed_where_they_are_not_raised(kit: Kit) -> None:
+    app = App()
+
+    @app.publish("chat:*")
+    async def break_down(publication: Publication) -> None:
+        raise ZeroDivisionError("oh")
+
+    with kit.run(app, config=SETTINGS, raise_failures=False) as server:
+        client = server.client("42")
+        client.subscribe("chat:1")
+        client.publish("chat:1", "hi")
+        (failure,) = server.failures
+        assert (failure.kind, failure.name, failure.attempts) == ("publish", "chat:1", 3)
+        assert client.received("chat:1") == []
+
+
+def test_an_entry_that_passes_at_last_is_no_failure(kit: Kit) -> None:
+    app = App()
+
+    @app.publish("chat:*")
+    async def try_again(publication: Publication) -> None:
+        if publication.attempt < 3:
+            raise TimeoutError
+
+    with kit.run(app, config=SETTINGS) as server:
+        client = server.client("42")
+        client.subscribe("chat:1")
+        began = server.now
+        client.publish("chat:1", "hi")
+        assert client.received("chat:1") == ["hi"]
+        # Its pauses took time, but not the test's.
+        assert server.now > began
+
+
+def test_handlers_run_in_the_tests_process_with_what_their_app_opened(kit: Kit) -> None:
+    events: list[object] = []
+
+    class Database(dict[str, str]):
+        pass
+
+    @asynccontextmanager
+    async def lifespan(app: App) -> AsyncIterator[Database]:
+        events.append("opened")
+        yield Database()
+        events.append("closed")
+
+    app = App(lifespan=lifespan)
+
+    @app.publish("chat:*")
+    async def store(publication: Publication, database: State[Database]) -> object:
+        database[publication.key] = publication.user
+        events.append((os.getpid(), list(database.values())))
+        return SWALLOW
+
+    with kit.run(app, config=SETTINGS) as server:
+        client = server.client("42")
+        client.subscribe("chat:1")
+        client.publish("chat:1", "hi")
+        assert client.received("chat:1") == []
+    assert events == ["opened", (os.getpid(), ["42"]), "closed"]
+
+
+def test_an_app_that_cannot_start_raises_why(kit: Kit) -> None:
+    app = App()
+
+    @app.on_startup
+    async def connect_to_nothing() -> None:
+        raise ConnectionRefusedError("no database")
+
+    with pytest.raises(ConnectionRefusedError, match="no database"), kit.run(app):
+        pass
+
+
+def test_an_app_is_found_by_its_name(kit: Kit) -> None:
+    with kit.run("tests.kit.named:app", config=SETTINGS) as server:
+        client = server.client("42")
+        client.subscribe("chat:1")
+        client.publish("chat:1", "hi")
+        assert client.refused == Refused(500, "as it is named")
+
+
+def test_calls_are_replied_to_refused_or_fail(kit: Kit) -> None:
+    app = App()
+
+    @app.rpc("add")
+    async def add(call: Call[list[int]]) -> int:
+        if not call.data:
+            raise Refuse("nothing to add", code=501)
+        return sum(call.data)
+
+    @app.rpc("break")
+    def break_down(call: Call) -> None:
+        raise ZeroDivisionError("oh")
+
+    with kit.run(app, config=SETTINGS) as server:
+        client = server.client("42")
+        assert client.rpc("add", [1, 2]) == 3
+        with pytest.raises(Refused, match="501 nothing to add"):
+            client.rpc("add", [])
+        with pytest.raises(Refused, match="108 not available"):
+            client.rpc("subtract")
+        with pytest.raises(HandlerFailed, match="rpc 'break'"):
+            client.rpc("break")
+
+
+def test_what_a_client_sends_and_its_leaving_reach_the_app(kit: Kit) -> None:
+    app = App()
+    seen: list[Any] = []
+
+    @app.send()
+    async def take(message: Message) -> None:
+        seen.append((message.user, message.data))
+        message.send(message.user, {"thanks": True})
+
+    @app.disconnect()
+    async def see_off(left: Left) -> None:
+        seen.append((left.user, "left"))
+
+    settings = {**SETTINGS, "app": {"disconnect_handler": True}}
+    with kit.run(app, config=settings) as server:
+        client = server.client("42")
+        client.send({"hello": "app"})
+        assert client.messages == [{"thanks": True}]
+        client.disconnect()
+    assert seen == [("42", {"hello": "app"}), ("42", "left")]

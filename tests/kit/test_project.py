@@ -1,0 +1,110 @@
+"""A team's project, with packages called as ours are, under its own pytest.
+
+It is `project` beside this file: copied, for a project of a team lies in a folder of its own.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+_HERE = Path(__file__).parent
+_ROOT = _HERE.parent.parent
+_OF_A_WHEEL = (
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    "pytest_forebay.py",
+    "broker",
+    "services",
+    "forebay",
+)
+
+# Without what this project tests with: a team may have none of it.
+_ALONE = ("-p", "no:asyncio", "-p", "no:aiohttp", "-p", "no:timeout", "-p", "no:cacheprovider")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    shutil.copytree(_HERE / "project", folder, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which Forebay is installed, as from a wheel; what it needs is found elsewhere."""
+    source = tmp_path_factory.mktemp("source")
+    for name in _OF_A_WHEEL:
+        if (_ROOT / name).is_dir():
+            shutil.copytree(
+                _ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
+        else:
+            shutil.copy(_ROOT / name, source)
+    made = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"),
+            *("--no-deps", "--no-build-isolation", "--wheel-dir", made, source),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    (wheel,) = made.glob("*.whl")
+    folder = tmp_path_factory.mktemp("installed")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def run_pytest(folder: Path, *arguments: str, installed: Path | None = None) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(installed or "")}
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", *_ALONE, *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return ran.stdout + ran.stderr
+
+
+def test_a_team_tests_its_app_from_its_folder(project: Path) -> None:
+    assert "4 passed" in run_pytest(project)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(60)
+def test_a_team_tests_its_app_where_forebay_is_installed(project: Path, installed: Path) -> None:
+    told = run_pytest(project, "--verbose", installed=installed)
+    assert "4 passed" in told
+    where = "import forebay, pytest_forebay; print(forebay.__file__, pytest_forebay.__file__)"
+    found = subprocess.run(
+        [sys.executable, "-P", "-c", where],
+        env={**os.environ, "PYTHONPATH": str(installed)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.split() == [
+        str(installed / "forebay" / "__init__.py"),
+        str(installed / "pytest_forebay.py"),
+    ]
+
+
+def test_a_broken_handler_shows_its_own_line(project: Path) -> None:
+    path = project / "tests" / "test_broken.py"
+    path.write_text(
+        "def test_unknown_price(forebay):\n"
+        "    assert forebay.client('42').rpc('price', 'gold') == 100\n"
+    )
+    told = run_pytest(project, str(path))
+    assert "KeyError: 'gold'" in told
+    assert "return PRICES[call.data]" in told
+    assert "forebay.testing.problems.HandlerFailed: rpc 'price'" in told
