@@ -19,7 +19,7 @@ from forebay.hooks import ConnectReply, ServerSubscription, SubscribeReply, deco
 from forebay.link import ANSWER_BYTES_AT_MOST, Answer, Kind, Task, Verdict
 from forebay.outcome import SWALLOW, Admission, Welcome
 from forebay.pattern import Pattern
-from forebay.payload import encode_data, encode_part, reader_of, unix_seconds
+from forebay.payload import encode_data, encode_json, encode_part, reader_of, unix_seconds
 
 EVENTS: Final[dict[Kind, type[Event]]] = {
     Kind.PUBLISH: Publication,
@@ -94,11 +94,20 @@ def conclude(task: Task, event: Event, result: object) -> Answer:
         ValueError: the same, or it is too large.
     """
     verdict, data = _MEANINGS[task.kind](task, result)
-    sides = event.sides or []
-    size = len(data) + sum(len(side.data) + len(side.target) for side in sides)
+    return bounded(Answer(task.number, verdict, data, sides=event.sides or []))
+
+
+def bounded(answer: Answer) -> Answer:
+    """The answer, if a worker takes one of its size.
+
+    Raises:
+        ValueError: it does not.
+    """
+    sides = sum(len(side.data) + len(side.target) for side in answer.sides)
+    size = len(answer.data) + len(answer.text.encode()) + sides
     if size > ANSWER_BYTES_AT_MOST:
         raise ValueError(f"the answer has {size} bytes, and may have {ANSWER_BYTES_AT_MOST}")
-    return Answer(task.number, verdict, data, sides=sides)
+    return answer
 
 
 def _of_publish(task: Task, result: object) -> tuple[Verdict, bytes]:
@@ -109,10 +118,8 @@ def _of_publish(task: Task, result: object) -> tuple[Verdict, bytes]:
     return Verdict.CHANGED, encode_data(_sendable(result), is_binary=task.is_binary)
 
 
-def _of_rpc(task: Task, result: object) -> tuple[Verdict, bytes]:
-    if result is None:
-        return Verdict.REPLIED, b"" if task.is_binary else b"null"
-    return Verdict.REPLIED, encode_data(_sendable(result), is_binary=task.is_binary)
+def _of_rpc(_task: Task, result: object) -> tuple[Verdict, bytes]:
+    return Verdict.REPLIED, encode_json(_sendable(result))
 
 
 def _of_notice(_task: Task, result: object) -> tuple[Verdict, bytes]:

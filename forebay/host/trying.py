@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from forebay.app import App
 from forebay.event import Event
-from forebay.handler import conclude
+from forebay.handler import bounded, conclude
 from forebay.host.failing import text_of, trace_of
 from forebay.link import Answer, Kind, Task, Verdict
 from forebay.outcome import Disconnect, Refuse
@@ -53,18 +53,25 @@ async def _await_result(task: Task, event: Event, awaited: Awaitable[object]) ->
 
 
 def _explain(task: Task, event: Event | None, error: BaseException) -> Answer:
-    sides = (event and event.sides) or []
     match error:
         case Refuse():
-            return Answer(
-                task.number, Verdict.REFUSED, code=error.code, text=error.text, sides=sides
-            )
+            return _refuse(task, event, error)
         case Disconnect() if task.kind in _HOOKS:
             return Answer(task.number, Verdict.REFUSED, code=error.code, text=error.reason)
         case asyncio.CancelledError():
             return failure(task, "it was cancelled", trace_of(error))
         case _:
             return failure(task, text_of(error), trace_of(error))
+
+
+def _refuse(task: Task, event: Event | None, refusal: Refuse) -> Answer:
+    """A refusal is a decision, not a failure: what else the handler did comes to be with it."""
+    sides = (event and event.sides) or []
+    answer = Answer(task.number, Verdict.REFUSED, code=refusal.code, text=refusal.text, sides=sides)
+    try:
+        return bounded(answer)
+    except ValueError as error:
+        return failure(task, text_of(error), "")
 
 
 def _without_handler(task: Task) -> Tried:
