@@ -73,12 +73,28 @@ CONSTANTS = {
     "frames waiting for slices of huge channels": ("services.front.fanout.WAITING_BYTES_AT_MOST",),
     "records that have arrived and are not read yet": (
         "broker.rabbitmq.stream.PREFETCH",
-        "services.worker.partition.RECORD_BYTES_AT_MOST",
+        "services.worker.held.RECORD_BYTES_AT_MOST",
     ),
     "deliveries taken and not settled": ("services.worker.partition.PREFETCH",),
+    "… where there are handlers": ("services.worker.partition.PREFETCH_WITH_HANDLERS",),
+    "batches ahead of an earlier one of the same front, of which an entry is tried again": (
+        "services.worker.held.AHEAD_AT_MOST",
+    ),
+    "entries and dead letters that follow from records and are not in their queues yet": (
+        "services.worker.sequels.WAITING_BYTES_AT_MOST",
+    ),
+    "what follows from one entry, with what its handler answers": (
+        "forebay.link.ANSWER_BYTES_AT_MOST",
+        "forebay.link.SIDES_AT_MOST",
+    ),
+    "tasks under way in an app process": ("forebay.link.TASKS_AT_MOST",),
+    "tries of an entry": (
+        "services.worker.handling.interface.TRIES_AT_MOST",
+        "services.worker.handling.interface.TRYING_SECONDS_AT_MOST",
+    ),
     "a record": (
-        "services.worker.partition.RECORD_ENTRIES_AT_MOST",
-        "services.worker.partition.RECORD_BYTES_AT_MOST",
+        "services.worker.held.RECORD_ENTRIES_AT_MOST",
+        "services.worker.held.RECORD_BYTES_AT_MOST",
     ),
     "a record's confirm, and its way back then": (
         "services.worker.claim.CONFIRM_SECONDS",
