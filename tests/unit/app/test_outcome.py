@@ -293,7 +293,7 @@ async def test_a_refusal_takes_what_was_done_besides_along_and_a_failure_drops_i
 
 
 def refuse_with_much(event: Call[Any]) -> None:
-    event.publish("a", "x" * 1_048_570)
+    event.publish("a", "x" * 1_048_572)
     raise Refuse("no")
 
 
