@@ -20,8 +20,12 @@ from tests.conformance.conftest import Server
 pytestmark = pytest.mark.usefixtures("undisturbed")
 
 LIMIT = 65_536
-RPC = b'{"id":2,"rpc":{}}'
-REFUSED = {"id": 2, "error": {"code": 108, "message": "not available"}}
+# Refused at once, by the front alone.
+ASK = b'{"id":2,"subscribe":{"channel":"c","type":1}}'
+REFUSED = {
+    "id": 2,
+    "error": {"code": 108, "message": "not available: only stream subscriptions are served"},
+}
 
 
 async def answer(client: RawClient, *frames: bytes) -> object:
@@ -37,32 +41,32 @@ async def answer(client: RawClient, *frames: bytes) -> object:
 @pytest.mark.parametrize(
     ("frames", "expected"),
     [
-        ((frame(RPC),), REFUSED),
-        ((frame(RPC[:5], is_final=False), frame(RPC[5:], CONTINUATION)), REFUSED),
+        ((frame(ASK),), REFUSED),
+        ((frame(ASK[:5], is_final=False), frame(ASK[5:], CONTINUATION)), REFUSED),
         (
             (
-                frame(RPC[:5], is_final=False),
+                frame(ASK[:5], is_final=False),
                 frame(b"x", PING),
                 frame(b"", CONTINUATION, is_final=False),
-                frame(RPC[5:], CONTINUATION),
+                frame(ASK[5:], CONTINUATION),
             ),
             REFUSED,
         ),
-        ((frame(b"x", PONG), frame(RPC)), REFUSED),
-        ((frame(RPC + b" " * (LIMIT - len(RPC))),), REFUSED),
-        ((frame(RPC, BINARY),), 3501),
+        ((frame(b"x", PONG), frame(ASK)), REFUSED),
+        ((frame(ASK + b" " * (LIMIT - len(ASK))),), REFUSED),
+        ((frame(ASK, BINARY),), 3501),
         ((frame(b"", BINARY),), 3501),
-        ((frame(RPC + b" " * (LIMIT + 1 - len(RPC))),), 1009),
+        ((frame(ASK + b" " * (LIMIT + 1 - len(ASK))),), 1009),
         ((frame(b"{}", declared=LIMIT + 1),), 1009),
         ((frame(b"", declared=1 << 62),), 1009),
         ((frame(b"x" * 40_000, is_final=False), frame(b"x" * 40_000, CONTINUATION)), 1009),
         # RFC 6455 §5.1 asks for a close. aiohttp reads it; a browser never sends one.
-        ((frame(RPC, is_masked=False),), REFUSED),
-        ((frame(RPC, reserved=4),), 1002),
-        ((frame(RPC, reserved=1),), 1002),
-        ((frame(RPC, 0x3),), 1002),
-        ((frame(RPC, 0xB),), 1002),
-        ((frame(RPC, CONTINUATION),), 1002),
+        ((frame(ASK, is_masked=False),), REFUSED),
+        ((frame(ASK, reserved=4),), 1002),
+        ((frame(ASK, reserved=1),), 1002),
+        ((frame(ASK, 0x3),), 1002),
+        ((frame(ASK, 0xB),), 1002),
+        ((frame(ASK, CONTINUATION),), 1002),
         ((frame(b"{", is_final=False), frame(b"{}", TEXT)), 1002),
         ((frame(b"x", PING, is_final=False),), 1002),
         ((frame(b"x" * 126, PING),), 1002),
@@ -132,7 +136,7 @@ async def test_a_ping_is_answered_with_its_words(server: Server) -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "code"),
-    [(frame(RPC, reserved=1), 1002), (frame(b"", declared=1 << 62), 1009), (frame(b"\xff"), 1007)],
+    [(frame(ASK, reserved=1), 1002), (frame(b"", declared=1 << 62), 1009), (frame(b"\xff"), 1007)],
     ids=["no frame", "a message too large", "a text that is not UTF-8"],
 )
 async def test_what_was_asked_before_is_answered_before_a_close_and_nothing_follows(
@@ -140,7 +144,7 @@ async def test_what_was_asked_before_is_answered_before_a_close_and_nothing_foll
 ) -> None:
     async with raw_client(server.port) as client:
         await client.begin()
-        client.send(frame(RPC) * 3 + wrong + frame(RPC))
+        client.send(frame(ASK) * 3 + wrong + frame(ASK))
         for _ in range(3):
             assert await client.line() == REFUSED
         with pytest.raises(ConnectionEnded) as end:
@@ -154,7 +158,7 @@ async def test_what_was_asked_before_is_answered_before_a_close_and_nothing_foll
 async def test_nothing_follows_a_close(server: Server) -> None:
     async with raw_client(server.port) as client:
         await client.begin()
-        client.send(frame((1000).to_bytes(2, "big"), CLOSE) + frame(RPC) * 3 + frame(b"", PING))
+        client.send(frame((1000).to_bytes(2, "big"), CLOSE) + frame(ASK) * 3 + frame(b"", PING))
         assert (await client.frame()).opcode == CLOSE
         with pytest.raises(ConnectionEnded) as end:
             await client.frame()
@@ -164,7 +168,7 @@ async def test_nothing_follows_a_close(server: Server) -> None:
 async def test_half_a_frame_is_waited_for(server: Server) -> None:
     async with raw_client(server.port) as client:
         await client.begin()
-        whole = frame(RPC)
+        whole = frame(ASK)
         for position in range(len(whole)):
             client.send(whole[position : position + 1])
             await client.drain()

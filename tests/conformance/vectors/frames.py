@@ -2,7 +2,8 @@
 
 from tests.conformance.vector import ask, ask_unconnected, error
 
-_LIVES = '{"id":2,"rpc":{}}'
+# Refused at once, by the front alone.
+_LIVES = '{"id":2,"subscribe":{"channel":"c","type":1}}'
 
 VECTORS = (
     *(
@@ -41,9 +42,9 @@ VECTORS = (
     ),
     ask(
         "commands before what is none are carried out",
-        _LIVES + '\n{"id":3,"rpc":{}}\nnonsense\n{"id":4,"rpc":{}}',
+        _LIVES + '\n{"id":3,"history":{}}\nnonsense\n{"id":4,"history":{}}',
         error(2, 108),
-        error(3, 108),
+        error(3, 107),
         close=3501,
     ),
     ask_unconnected(

@@ -4,6 +4,21 @@ from tests.conformance.vector import ask, error
 
 VECTORS = (
     ask("an rpc is error 108", '{"id":2,"rpc":{"method":"m","data":{}}}', error(2, 108)),
+    ask(
+        "an rpc of a method with a name of 256 bytes is error 107",
+        '{"id":2,"rpc":{"method":"' + "m" * 256 + '"}}',
+        error(2, 107),
+    ),
+    ask(
+        "an rpc of a method with a line break in its name is error 107",
+        '{"id":2,"rpc":{"method":"a\\nb"}}',
+        error(2, 107),
+    ),
+    ask(
+        "an rpc with a number beyond all numbers is error 107",
+        '{"id":2,"rpc":{"method":"m","data":1e999}}',
+        error(2, 107),
+    ),
     ask("a send without an id ends the session", '{"send":{"data":1}}', close=3508),
     ask("a send with an id ends the session", '{"id":2,"send":{"data":1}}', close=3508),
     ask("a ping by the client ends the session", '{"id":2,"ping":{}}', close=3501),
