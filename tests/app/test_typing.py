@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -180,13 +181,13 @@ app.rpc()  # wrong
 """
 
 
-def errors_in(folder: Path, text: str) -> dict[int, str]:
+def errors_in(folder: Path, text: str, *, options: Sequence[str] = ()) -> dict[int, str]:
     """What mypy says, by line."""
     (folder / "myapp.py").write_text(text)
     checked = subprocess.run(
         [
             *(sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--config-file="),
-            *("--cache-dir", str(ROOT / ".mypy_cache" / "users"), "myapp.py"),
+            *("--cache-dir", str(ROOT / ".mypy_cache" / "users"), *options, "myapp.py"),
         ],
         cwd=folder,
         env={**os.environ, "MYPYPATH": str(ROOT)},
@@ -210,6 +211,31 @@ def test_an_app_that_is_right_can_be_served(tmp_path: Path) -> None:
     with host_of(tmp_path, RIGHT) as host:
         assert isinstance(said := host.hear(), Ready), said
         assert len(said.handlers) == 8
+
+
+# Which snippet of the page goes on with which others, by a name in each.
+SNIPPETS: dict[str, list[str]] = {
+    "moderate": [],
+    "watch": ["moderate"],
+    "check": [],
+    "keep": ["check"],
+    "connect": ["moderate"],
+}
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("name", SNIPPETS)
+def test_what_the_docs_show_passes_strictly(tmp_path: Path, name: str) -> None:
+    page = (ROOT / "docs" / "handlers.md").read_text("utf-8")
+    snippets = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert len(snippets) == len(SNIPPETS)
+    chosen = [
+        next(snippet for snippet in snippets if f"async def {each}(" in snippet)
+        for each in (*SNIPPETS[name], name)
+    ]
+    # No driver of a database is installed for the tests; Forebay needs none.
+    text = "\n".join(chosen)
+    assert errors_in(tmp_path, text, options=("--ignore-missing-imports",)) == {}
 
 
 @pytest.mark.timeout(180)
