@@ -67,6 +67,8 @@ class Asked(msgspec.Struct, eq=False):
     """It has failed for good, and will be heard when those before it have been."""
     alone_with: int = 0
     """It may be why a process died: it is tried in a group of so many at most. 0: it is not."""
+    deaths: int = 0
+    """Of processes that died between its handler's end and its answer."""
     is_abandoned: bool = False
     is_odd: bool = False
     """It needs a second look before it is given."""

@@ -23,7 +23,7 @@ from services.worker.handling.slot import Slot
 
 _log = structlog.get_logger(__name__)
 
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 0.5
 """How often processes are looked after; by it and no more they may grow and hang unseen."""
 
 _NAMES_REMEMBERED = 16_384

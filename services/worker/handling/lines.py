@@ -18,7 +18,7 @@ Not here: the process itself (`slot`), what an answer may be (`answers`).
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from heapq import heappop, heappush
 from itertools import chain
 from operator import attrgetter
@@ -327,28 +327,50 @@ class Lines:
             case _:
                 self._conclude(asked, _handled(asked, answer))
 
-    def end(self, marks: Marks, blamed: Collection[Mark], why: str, now_seconds: float) -> None:
-        """Take back all that is under way: the process is gone, or is not listened to any more.
+    def end(self, marks: Marks, why: str, now_seconds: float) -> None:
+        """Take back all that is under way: the process is gone.
 
-        To blame is one of those whose marks are among `blamed`; if several are, nobody is yet.
+        To blame is the one whose handler had begun, or one of them. Nobody's had: one that has
+        ended may have left behind what killed the process later.
         """
+        begun = self._marked(marks, Mark.BEGUN)
+        self._take_all_back(begun or self._marked(marks, Mark.ENDED), marks, why, now_seconds)
+
+    def end_disbelieved(self, marks: Marks, why: str, now_seconds: float) -> None:
+        """The same of a process that went mad, perhaps by a handler that has ended since."""
+        suspects = self._marked(marks, Mark.BEGUN) | self._marked(marks, Mark.ENDED)
+        self._take_all_back(suspects, marks, why, now_seconds)
+
+    def _marked(self, marks: Marks, mark: Mark) -> set[int]:
+        return {number for number, asked in self.under_way.items() if marks[asked.place] == mark}
+
+    def _take_all_back(
+        self, suspects: set[int], marks: Marks, why: str, now_seconds: float
+    ) -> None:
         gone = sorted(self.under_way.values(), key=_by_order)
         self.under_way.clear()
         self._places = list(range(TASKS_AT_MOST))
-        suspects = [asked for asked in gone if marks[asked.place] in blamed]
-        for asked in suspects:
-            asked.alone_with = -(-len(suspects) // GROUPS)
-            asked.is_odd = True
         for asked in gone:
             asked.line.answered += 1
-            is_suspect = marks[asked.place] in blamed
-            if is_suspect and (len(suspects) == 1 or asked.tries_at_most == 1):
+            if asked.number in suspects:
+                self._suspect(asked, -(-len(suspects) // GROUPS))
+            elif marks[asked.place] == Mark.ENDED:
+                asked.deaths += 1
+                if asked.deaths > 1:
+                    # Once it was chance. Twice, and it may be why others die that come after it.
+                    self._suspect(asked, 1)
+            is_guilty = len(suspects) == 1 or asked.tries_at_most == 1
+            if is_guilty and asked.number in suspects:
                 self._fail(asked, why, "", now_seconds)
             else:
                 self._bring_back(asked)
         # Each is put in front of all others, so the first comes last.
         for line in {asked.line.name: asked.line for asked in reversed(gone)}.values():
             self._let_go_on(line)
+
+    def _suspect(self, asked: Asked, alone_with: int) -> None:
+        asked.alone_with = alone_with
+        asked.is_odd = True
 
     def _bring_back(self, asked: Asked) -> None:
         line = asked.line

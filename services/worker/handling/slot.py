@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from forebay.link import Answers, HandlerSpec, Mark
+from forebay.link import Answers, HandlerSpec
 from services.failing import CannotStart
 from services.settings import AppConfig
 from services.worker.counting import WorkerCounters
@@ -29,10 +29,6 @@ _log = structlog.get_logger(__name__)
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 """Between processes that answer nothing; one that did is replaced after the first pause."""
-
-_BEGUN = (Mark.BEGUN,)
-# One that goes mad may have been driven so by a handler that has ended since.
-_BEGUN_OR_ENDED = (Mark.BEGUN, Mark.ENDED)
 
 
 def _jitter() -> float:
@@ -179,9 +175,8 @@ class Slot:
             reason=reason,
             under_way=len(self._lines.under_way),
         )
-        blamed = _BEGUN if process.is_believed else _BEGUN_OR_ENDED
-        why = f"the app process died ({reason})"
-        self._lines.end(process.marks, blamed, why, self._loop.time())
+        end = self._lines.end if process.is_believed else self._lines.end_disbelieved
+        end(process.marks, f"the app process died ({reason})", self._loop.time())
 
     def _let_go(self, reason: str) -> None:
         """Give the process nothing more, and end it once nothing is under way."""

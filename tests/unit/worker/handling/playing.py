@@ -8,7 +8,6 @@ from services.worker.counting import WorkerCounters
 from services.worker.handling.interface import Handled, Kind, Question
 from services.worker.handling.lines import Lines
 
-BEGUN = (Mark.BEGUN,)
 START_SECONDS = 1_000.0
 LONG_SECONDS = 10.0
 """Longer than any pause between tries."""
@@ -67,7 +66,7 @@ class Playing:
             self.marks[self.task(key).place] = Mark.BEGUN
 
     def die(self) -> None:
-        self.lines.end(self.marks, BEGUN, DIED, self.now_seconds)
+        self.lines.end(self.marks, DIED, self.now_seconds)
 
     def wait(self, seconds: float = LONG_SECONDS) -> None:
         self.now_seconds += seconds
