@@ -12,12 +12,17 @@ const PATHS = {
   poll: '/connection/poll',
 }
 const NAMES = Object.keys(PATHS)
-const WORDS = { websocket: 'WebSocket', http_stream: 'HTTP stream', sse: 'SSE', poll: 'long polling' }
+const WORDS = {
+  websocket: 'Connected over WebSocket.',
+  http_stream: 'Connected over HTTP stream.',
+  sse: 'Connected over SSE.',
+  poll: 'Connected over long polling.',
+}
 // Who polls and says nothing is gone by itself after fifteen seconds; leaving has to be said.
 const SOON = { timeout: 10_000 }
 
 const words = (what) => `${what} ${Math.random().toString(36).slice(2)}`
-const shown = (page) => pane(page).locator('.transport').textContent()
+const shown = (page) => page.locator('#transport').textContent()
 
 async function rename(page, name) {
   await pane(page).locator('.name').fill(name)
@@ -105,6 +110,6 @@ test('a network in which only polling is left tells so in Chinese', () =>
     (url) =>
       inBrowser({ locale: 'zh-CN' }, async (context) => {
         const page = await openPage(context, url)
-        assert.equal(await shown(page), '长轮询')
+        assert.equal(await shown(page), '连接方式：长轮询。')
       }),
   ))

@@ -202,8 +202,6 @@ export class Chat {
     const state = this.#find('.state')
     state.dataset.state = this.#client.state
     state.querySelector('.word').textContent = text(this.#client.state)
-    const isConnected = this.#client.state === 'connected'
-    this.#find('.transport').textContent = isConnected ? text(this.#client.transport) : ''
   }
 
   #showPeople() {

@@ -44,11 +44,6 @@ export class Client {
     this.#transports = transports
   }
 
-  /** The name of the transport that is used now; empty between two of them. */
-  get transport() {
-    return this.#transport?.name ?? ''
-  }
-
   /** Connect, and stay connected until `close`. */
   open() {
     clearTimeout(this.#retry)

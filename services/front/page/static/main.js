@@ -49,6 +49,11 @@ function showFigures() {
   showButtons()
 }
 
+function showTransport() {
+  const { kept } = transports
+  find('#transport').textContent = kept && text('over', { transport: text(kept) })
+}
+
 function showButtons() {
   const awaySeconds = Math.ceil((backAtMs - performance.now()) / 1000)
   find('#burst').textContent = text('burst', { count: number(BURST_MESSAGES) })
@@ -123,8 +128,10 @@ find('#language').onclick = switchLanguage
 find('#burst').onclick = startBurst
 find('#kill').onclick = killWorker
 measures.onnews = showFigures
+transports.onkept = showTransport
 find('#address').textContent = `new WebSocket('${scheme}//${location.host}')`
 onLanguage(() => {
+  showTransport()
   showFigures()
   showButtons()
 })

@@ -20,6 +20,7 @@ export class Transports {
   #names
   #at = 0
   #isKept = false
+  onkept = () => {}
 
   /** `only`: the name of the one that is to be used, if somebody wants to see it. */
   constructor(base, only) {
@@ -31,9 +32,15 @@ export class Transports {
     return new KINDS[this.#names[this.#at]](this.#base)
   }
 
+  /** The name of the one that works here; empty as long as none is known to. */
+  get kept() {
+    return this.#isKept ? this.#names[this.#at] : ''
+  }
+
   keep({ name }) {
     this.#at = this.#names.indexOf(name)
     this.#isKept = true
+    this.onkept()
   }
 
   /** Turn to the next one; whether there is one that was not tried yet. */
