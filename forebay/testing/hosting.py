@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from mmap import mmap
+from types import FrameType
 from typing import Any, Final
 
 from forebay.app import App
@@ -30,6 +31,9 @@ from forebay.testing.problems import HandlerHangs
 _TIMEOUT_SECONDS: Final = 1e6
 
 _END_SECONDS: Final = 5.0
+
+# The modules of debuggers that stop a thread.
+_DEBUGGERS: Final = ("bdb", "pdb", "pydevd", "_pydevd", "debugpy")
 
 # Answers, not failures.
 _MEANT: Final = (Refuse, Disconnect)
@@ -81,10 +85,23 @@ class Hosted:
         except TimeoutError:
             raise HandlerHangs(f"the app does not end. It is here:\n{self.stack()}") from None
 
+    @property
+    def is_debugged(self) -> bool:
+        """Whether a person looks at the app's thread, at a breakpoint."""
+        frame = self._frame()
+        while frame is not None:
+            if frame.f_globals.get("__name__", "").startswith(_DEBUGGERS):
+                return True
+            frame = frame.f_back
+        return False
+
     def stack(self) -> str:
         """Tell where the app's thread is."""
-        frame = sys._current_frames().get(self._thread.ident or 0)
+        frame = self._frame()
         return "".join(traceback.format_stack(frame)) if frame else "its thread has ended"
+
+    def _frame(self) -> FrameType | None:
+        return sys._current_frames().get(self._thread.ident or 0)
 
     def _run(self) -> None:
         try:

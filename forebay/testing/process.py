@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -71,9 +71,16 @@ class ServerProcess:
         return self._socket.fileno() != -1 and self._process.poll() is None
 
     def ask(
-        self, request: Request, sockets: Sequence[socket.socket] = (), *, patience_seconds: float
+        self,
+        request: Request,
+        sockets: Sequence[socket.socket] = (),
+        *,
+        patience_seconds: float,
+        is_excused: Callable[[], bool],
     ) -> Rested:
         """Have something done, and wait until everything has come to rest.
+
+        If it takes longer than the patience it may take as long again where it `is_excused`.
 
         Raises:
             SettingsProblem: it cannot be done so; the text says why.
@@ -82,7 +89,7 @@ class ServerProcess:
         """
         try:
             self._send(encode(request), sockets)
-            answer = self._receive(patience_seconds)
+            answer = self._receive(patience_seconds, is_excused)
         except TimeoutError:
             self.end()
             raise Unanswered(
@@ -94,6 +101,7 @@ class ServerProcess:
             case CannotDo(problems):
                 raise SettingsProblem("\n".join(problems))
             case Broke(trace):
+                self.end()
                 raise ServerBroke(f"the server failed:\n{trace}")
             case Rested():
                 return answer
@@ -115,10 +123,15 @@ class ServerProcess:
             sent = socket.send_fds(self._socket, [frame], [each.fileno() for each in sockets])
         self._socket.sendall(memoryview(frame)[sent:])
 
-    def _receive(self, patience_seconds: float) -> Answer:
+    def _receive(self, patience_seconds: float, is_excused: Callable[[], bool]) -> Answer:
         self._socket.settimeout(patience_seconds if math.isfinite(patience_seconds) else None)
         while (frame := cut_frame(self._buffer)) is None:
-            data = self._socket.recv(_READ_BYTES)
+            try:
+                data = self._socket.recv(_READ_BYTES)
+            except TimeoutError:
+                if is_excused():
+                    continue
+                raise
             if not data:
                 raise self._broke("it ended")
             self._buffer += data

@@ -24,6 +24,9 @@ from forebay.testing.problems import HandlerFailed, Unanswered
 from forebay.testing.process import ServerProcess
 from forebay.testing.values import DeadLetter, Disconnected
 
+# A process has to start, perhaps beside many others, and no handler has a part in it.
+_START_SECONDS: Final = 60.0
+
 
 class Server:
     """A front, a worker and a broker of a test's own, whose time stands until it is turned.
@@ -113,7 +116,7 @@ class Server:
             SettingsProblem: the settings cannot be used.
         """
         self._hosted = hosted
-        self._now = self._ask(begin, its).now
+        self._now = self._ask(begin, its, patience_seconds=_START_SECONDS).now
 
     def end(self) -> None:
         """Stop it, and then its app."""
@@ -139,9 +142,20 @@ class Server:
             raise failures[0]
         return answer
 
-    def _ask(self, request: Request, sockets: Sequence[socket.socket] = ()) -> Rested:
+    def _ask(
+        self,
+        request: Request,
+        sockets: Sequence[socket.socket] = (),
+        *,
+        patience_seconds: float | None = None,
+    ) -> Rested:
         try:
-            return self._process.ask(request, sockets, patience_seconds=self._patience_seconds)
+            return self._process.ask(
+                request,
+                sockets,
+                patience_seconds=patience_seconds or self._patience_seconds,
+                is_excused=lambda: self._hosted is not None and self._hosted.is_debugged,
+            )
         except Unanswered as error:
             if self._hosted is not None:
                 error.add_note(f"The app is here:\n{self._hosted.stack()}")

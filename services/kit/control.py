@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -14,27 +15,28 @@ _DESCRIPTORS_AT_MOST: Final = 4
 class Control:
     """Takes one request at a time, and the sockets that came with them."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, end: Callable[[], object]) -> None:
+        """Call `end` once the test's end is closed."""
         self._socket = control
+        self._end = end
         control.setblocking(False)
         self._buffer = bytearray()
         self._sockets: list[socket.socket] = []
         self._news = asyncio.Event()
-        self._is_over = False
         asyncio.get_running_loop().add_reader(control, self._read)
 
-    async def next(self) -> Request | None:
-        """Wait for the next request; None once the test's end is closed.
+    async def next(self) -> Request:
+        """Wait for the next request.
 
         Cancelling: loses nothing.
         """
-        while (frame := cut_frame(self._buffer)) is None and not self._is_over:
+        while (frame := cut_frame(self._buffer)) is None:
             self._news.clear()
             await self._news.wait()
-        return None if frame is None else decode_request(frame)
+        return decode_request(frame)
 
     async def answer(self, answer: Answer) -> None:
-        """Answer the last request, if the test's end is still there: `next` tells when it is not.
+        """Answer the last request, if the test's end is still there.
 
         Cancelling: the rest of the answer is never sent.
         """
@@ -67,7 +69,7 @@ class Control:
             data, descriptors = b"", []
         self._sockets += [socket.socket(fileno=descriptor) for descriptor in descriptors]
         self._buffer += data
-        if not data:
-            self._is_over = True
-            asyncio.get_running_loop().remove_reader(self._socket)
         self._news.set()
+        if not data:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._end()

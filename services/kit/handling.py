@@ -31,6 +31,7 @@ class KitHandling:
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._failed: list[Failed] = []
         self._is_to_give = False
+        self._is_over = False
         self._conversation = Conversation(end, self._hear, self._end, self._give_soon)
 
     async def open(self) -> None:
@@ -49,8 +50,8 @@ class KitHandling:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a handler has been asked and has not answered."""
-        return bool(self._lines.under_way)
+        """Whether a handler has been asked and has not answered, and still may."""
+        return bool(self._lines.under_way) and not self._is_over
 
     @property
     def is_settled(self) -> bool:
@@ -146,5 +147,6 @@ class KitHandling:
                 self._end(reason)
 
     def _end(self, reason: str) -> None:
+        self._is_over = True
         if not self._ready.done():
             self._ready.set_exception(AssertionError(f"the app ended before it began: {reason}"))

@@ -7,9 +7,11 @@ Rules
 
 import asyncio
 import os
+import signal
 import socket
 import traceback
 from collections.abc import Mapping
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,19 +49,30 @@ _OWN_KEY: Final = {
 
 _NO_FILE: Final = Path(os.devnull)
 
+_END_SECONDS: Final = 3
+
 
 async def serve(connection: socket.socket, clock: KitClock, rest: Rest) -> None:
-    """Serve one world after the other, until the other end of the connection is closed."""
-    control = Control(connection)
-    try:
-        while (request := await control.next()) is not None:
+    """Serve one world after the other, until the other end of the connection is closed.
+
+    Cancelling: as if it was closed; what is under way is dropped.
+    """
+    serving = asyncio.current_task()
+
+    def end() -> None:
+        # In the kernel's time, for what waits for a clock that nobody turns any more.
+        signal.alarm(_END_SECONDS)
+        if serving is not None:
+            serving.cancel()
+
+    with closing(Control(connection, end)) as control:
+        while True:
+            request = await control.next()
             if isinstance(request, Begin):
                 clock.set_to_now()
                 await _serve_world(request, control, rest)
             else:
                 await control.answer(CannotDo(["there is no server: it has ended"]))
-    finally:
-        control.close()
 
 
 async def _serve_world(begin: Begin, control: Control, rest: Rest) -> None:
@@ -82,9 +95,7 @@ async def _serve_world(begin: Begin, control: Control, rest: Rest) -> None:
 
 
 async def _serve_requests(world: World, control: Control) -> None:
-    while (request := await control.next()) is not None:
-        if isinstance(request, End):
-            return
+    while not isinstance(request := await control.next(), End):
         try:
             answer = await _carry_out(world, request)
         except TokenInvalid as error:
@@ -145,5 +156,8 @@ def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
 def run(connection: socket.socket, clock: KitClock) -> None:
     """Serve, on a loop of the clock's, until the other end of the connection is closed."""
     rest = Rest(clock)
-    with asyncio.Runner(loop_factory=lambda: KitLoop(clock, rest.look)) as runner:
+    with (
+        suppress(asyncio.CancelledError),
+        asyncio.Runner(loop_factory=lambda: KitLoop(clock, rest.look)) as runner,
+    ):
         runner.run(serve(connection, clock, rest))

@@ -1,8 +1,11 @@
 """A team's handlers under test: they run in the test's own process."""
 
 import os
+import pdb
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from io import StringIO
 from typing import Any
 
 import msgspec
@@ -12,14 +15,17 @@ from forebay import (
     SWALLOW,
     App,
     Call,
+    Connect,
     Left,
     Message,
     Publication,
     Refuse,
     State,
+    Subscribe,
+    Welcome,
 )
-from forebay.testing import HandlerFailed, Kit, Refused
-from tests.kit.settings import SETTINGS
+from forebay.testing import HandlerFailed, Kit, Refused, Unanswered
+from tests.kit.settings import CHAT, SETTINGS
 
 
 class Line(msgspec.Struct):
@@ -214,3 +220,71 @@ def test_what_a_client_sends_and_its_leaving_reach_the_app(kit: Kit) -> None:
         assert client.messages == [{"thanks": True}]
         client.disconnect()
     assert seen == [("42", {"hello": "app"}), ("42", "left")]
+
+
+def test_a_handler_that_hangs_is_told_with_its_place(kit: Kit) -> None:
+    app = App()
+    released = threading.Event()
+
+    @app.publish("chat:*")
+    def wait_for_ever(publication: Publication) -> None:
+        released.wait()
+
+    with kit.run(app, config=SETTINGS, patience_seconds=0.5) as server:
+        client = server.client("42")
+        client.subscribe("chat:1")
+        with pytest.raises(Unanswered, match=r"no answer within 0\.5 s") as unanswered:
+            client.publish("chat:1", "hi")
+    released.set()
+    assert "released.wait()" in unanswered.value.__notes__[0]
+
+
+def test_a_handler_at_a_breakpoint_has_all_the_time_in_the_world(kit: Kit) -> None:
+    app = App()
+    never = threading.Event()
+
+    class Person(StringIO):
+        """Looks at the handler for longer than a test has patience, and then goes on."""
+
+        def readline(self, *_: object) -> str:  # type: ignore[override]  # of texts, it is
+            never.wait(1)
+            return "continue\n"
+
+    @app.publish("chat:*")
+    def stop(publication: Publication) -> None:
+        pdb.Pdb(stdin=Person(), stdout=StringIO()).set_trace()
+
+    with kit.run(app, config=SETTINGS, patience_seconds=0.5) as server:
+        client = server.client("42")
+        client.subscribe("chat:1")
+        client.publish("chat:1", "hi")
+        assert client.received("chat:1") == ["hi"]
+
+
+def test_hooks_are_asked_before_a_client_is_let_in(kit: Kit) -> None:
+    app = App()
+
+    @app.connect()
+    async def welcome(connect: Connect) -> Welcome:
+        if connect.data != {"password": "open sesame"}:
+            raise Refuse("who are you?", code=502)
+        return Welcome(user="ali")
+
+    @app.subscribe("chat:*")
+    async def admit(subscribe: Subscribe) -> None:
+        if subscribe.channel != "chat:cave":
+            raise Refuse("not here", code=503)
+
+    settings = {
+        "app": {"connect_handler": True},
+        "client": {"allow_anonymous_connect_without_token": True},
+        "namespace": [{**CHAT, "subscribe_handler": True}],
+    }
+    with kit.run(app, config=settings) as server:
+        stranger = server.client()
+        assert stranger.refused == Refused(502, "who are you?")
+        ali = server.client(data={"password": "open sesame"})
+        ali.subscribe("chat:street")
+        assert ali.refused == Refused(503, "not here")
+        ali.subscribe("chat:cave")
+        assert [member.user for member in ali.presence("chat:cave")] == ["ali"]

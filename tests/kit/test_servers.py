@@ -76,23 +76,41 @@ def test_a_process_ends_with_the_kit(server: Server) -> None:
         os.kill(number, 0)
 
 
-def test_a_process_ends_with_a_test_run_that_was_killed(tmp_path: Path) -> None:
-    program = (
+def assert_process_ends_with(program: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == -signal.SIGKILL
+    number = int(ended.stdout)
+    deadline = time.monotonic() + 15
+    while _lives(number):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_process_ends_with_a_test_run_that_was_killed() -> None:
+    assert_process_ends_with(
         "import os, signal\n"
         "from forebay.testing import open_kit\n"
         "with open_kit() as kit, kit.run() as server:\n"
         "    print(server.process_id, flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    ended = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+
+
+def test_a_process_ends_with_a_test_run_that_was_killed_in_a_handler() -> None:
+    assert_process_ends_with(
+        "import os, signal\n"
+        "from forebay import App, Call\n"
+        "from forebay.testing import open_kit\n"
+        "app = App()\n"
+        "@app.rpc('die')\n"
+        "def die(call: Call) -> None:\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "with open_kit() as kit, kit.run(app) as server:\n"
+        "    print(server.process_id, flush=True)\n"
+        "    server.client('42').rpc('die')\n"
     )
-    assert ended.returncode == -signal.SIGKILL
-    number = int(ended.stdout)
-    deadline = time.monotonic() + 10
-    while _lives(number):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def _lives(number: int) -> bool:
