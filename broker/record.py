@@ -6,7 +6,7 @@ sequels, each raw on a line:
 
     ["fence",1,"<writer>","<nonce>","<epoch>",<partitions>,<wall time>,<cut>,<after>,<followed>]
     ["settled",1,<after>,<wall time>,[["<producer>",<number>,<size>,<first>,[<outcome>, …]], …],
-     [<sequel>, …],<followed>,[["<channel>","<key>"], …]]
+     [<sequel>, …],<followed>,[["<channel>","<key>"], …],"<nonce>"]
 
 An outcome is an array whose first element says its kind: 0 published, 1 done, 2 refused,
 3 replied, 4 ordered. A *sequel* is what has to be done elsewhere because the record counts: 0 an
@@ -132,6 +132,7 @@ class _SettledIndex(msgspec.Struct, frozen=True, array_like=True, tag="settled",
     sequels: list[Sequel] = []
     followed: int = -1
     keys: list[tuple[str, str]] = []
+    nonce: str = ""
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -148,6 +149,9 @@ class Settled(msgspec.Struct, frozen=True):
     """The sequels of the records up to this position are done."""
     keys: list[tuple[str, str]] = []
     """Channel and key of the entries that had one and were carried out without a publication."""
+    nonce: str = ""
+    """Of the Fence behind which it counts; empty for any. A log that lost its tail gives positions
+    again, and there `after` alone may be that of another record."""
 
 
 Record = Fence | Settled
@@ -170,10 +174,18 @@ def encode_settled(
     sequel_payloads: Sequence[bytes] = (),
     followed: int = -1,
     keys: Sequence[tuple[str, str]] = (),
+    nonce: str = "",
 ) -> bytes:
     """Write a Settled as a stream message's body."""
     index = _SettledIndex(
-        FORMAT_VERSION, after, wall_ms, list(batches), list(sequels), followed, list(keys)
+        FORMAT_VERSION,
+        after,
+        wall_ms,
+        list(batches),
+        list(sequels),
+        followed,
+        list(keys),
+        nonce,
     )
     return b"\n".join([_encoder.encode(index), *payloads, *sequel_payloads])
 
@@ -209,6 +221,7 @@ def decode_record(body: bytes) -> Record:
         payloads[of_outcomes:],
         index.followed,
         index.keys,
+        index.nonce,
     )
 
 

@@ -5,9 +5,10 @@ broke. The queue decides who should work, but only the log decides who may, and 
 reads it comes to the same judgement:
 
 - A Fence always counts. Its writer is the log's owner until the next Fence.
-- A Settled counts if its `after` is the position of the last record that counted, and if it is
-  not too far behind the last Fence. So of several writers that append after the same record only
-  the first is heard, and a Fence silences everybody who has not read it.
+- A Settled counts if its `after` is the position of the last record that counted, if the last
+  Fence is the one that its writer knew, and if it is not too far behind it. So of several writers
+  that append after the same record only the first is heard, and a Fence silences everybody who has
+  not read it.
 - An `after` beyond the last record that counted means that this reader has missed something; a
   Fence has one too, for that alone.
 
@@ -81,6 +82,9 @@ class Ledger:
             # A writer only names what it has read; holes in the positions are no records.
             return Judgement.MISSED
         if position - self.fence_position > SETTLED_WITHIN_POSITIONS:
+            return Judgement.IGNORED
+        if record.nonce and record.nonce != self.fence.nonce:
+            # Its `after` was a position of a log that has lost its tail since.
             return Judgement.IGNORED
         self.head = position
         self._is_epoch_certain = True

@@ -14,9 +14,9 @@ import msgspec
 
 from broker.record import Outcomes
 
-# More than a worker lets a producer's batches go ahead of one whose entries are not all settled, and
-# more than its prefetch: no batch that can still be delivered is so far behind the highest. As bits
-# they are 128 bytes a producer.
+# More than a worker lets a producer's batches go ahead of one whose entries are not all settled,
+# and more than its prefetch: no batch that can still be delivered is so far behind the highest.
+# As bits they are 128 bytes a producer.
 NUMBERS_KEPT = 1_024
 PRODUCERS_KEPT = 4_096
 

@@ -146,5 +146,6 @@ def encode_outcomes(
         [payload for _, payload in making.sequels],
         followed,
         making.keys,
+        view.ledger.fence.nonce if view.ledger.fence is not None else "",
     )
     return MadeRecord(body, making.entries, making.refusals)

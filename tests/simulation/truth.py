@@ -40,7 +40,7 @@ def read_truth(records: Sequence[StoredRecord], within_positions: int) -> Truth:
     told: list[Told] = []
     counted: list[StoredRecord] = []
     head = fenced = -1
-    epoch = ""
+    epoch = nonce = ""
     for stored in records:
         line, _, payloads = stored.body.partition(b"\n")
         item = json.loads(line)
@@ -48,7 +48,8 @@ def read_truth(records: Sequence[StoredRecord], within_positions: int) -> Truth:
             if item[7]:
                 epoch = item[4]
             head = fenced = stored.position
-        elif item[2] == head and stored.position - fenced <= within_positions:
+            nonce = item[3]
+        elif item[2] == head and item[8] == nonce and stored.position - fenced <= within_positions:
             head = stored.position
             counted.append(stored)
             told += _read_outcomes(stored.position, item[4], payloads, epoch)

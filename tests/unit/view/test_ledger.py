@@ -79,6 +79,15 @@ def test_a_record_too_far_behind_the_last_fence_does_not_count(
     assert judge_all([(0, fence()), (position, done(0))])[-1] is judgement
 
 
+def test_a_record_counts_only_behind_the_fence_that_its_writer_knew() -> None:
+    ledger = Ledger()
+    ledger.judge(0, fence(cut=True))
+    # A log that lost its tail: the position that the other writer names is another record's now.
+    late = Settled(0, 0, [], [], nonce="another's")
+    assert ledger.judge(1, late) is Judgement.IGNORED
+    assert ledger.judge(2, Settled(0, 0, [], [], nonce="nonce")) is Judgement.COUNTS
+
+
 def test_a_writer_that_came_too_late_counts_again_after_a_fresh_fence() -> None:
     judgements = judge_all([(0, fence()), (1001, done(0)), (1002, fence()), (1003, done(1002))])
     assert judgements[1:] == [Judgement.IGNORED, Judgement.FENCE, Judgement.COUNTS]
