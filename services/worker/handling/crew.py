@@ -18,7 +18,7 @@ import structlog
 from forebay.link import HandlerSpec
 from services.settings import AppConfig
 from services.worker.counting import WorkerCounters
-from services.worker.handling.interface import Handled, Handling, Kind, NoHandling, Question
+from services.worker.handling.interface import Handled, Handling, Kind, Question
 from services.worker.handling.slot import Slot
 
 _log = structlog.get_logger(__name__)
@@ -111,14 +111,16 @@ def _finder(handlers: Sequence[HandlerSpec]) -> Callable[[Kind, str], bool]:
 @asynccontextmanager
 async def open_handling(
     app: AppConfig, counters: WorkerCounters, changes: AsyncIterator[None] | None = None
-) -> AsyncIterator[Handling]:
+) -> AsyncIterator[Handling | None]:
     """Have the app's processes run during the block; they are replaced at each of `changes`.
+
+    Gives None if there is no app.
 
     Raises:
         CannotStart: in an exception group: the app does not start.
     """
     if not app.path:
-        yield NoHandling()
+        yield None
         return
     crew = Crew(app, counters)
     async with asyncio.TaskGroup() as tasks:
