@@ -37,7 +37,8 @@ from services.wire.json_codec import decode_connect
 
 _NO_COMMAND: Final = 0
 
-_KNOWN: Final = frozenset(code.code for code in ErrorCode)
+# The protocol's own errors are below.
+_FIRST_OF_OURS: Final = 400
 
 # As Centrifugo has it; all others are INTERNAL, upon which clients try again.
 _ENDS: Final = {
@@ -70,8 +71,9 @@ async def receive(session: Session, frame: bytes) -> None:
 
 def _turn_away(session: Session, error: Error) -> None:
     session.refuse(_NO_COMMAND, error)
-    # A code of the team's own says no as well.
-    others = Disconnect.INTERNAL if error.code in _KNOWN else Disconnect.PERMISSION_DENIED
+    # By any other code the team's handlers said no.
+    is_no = error.code >= _FIRST_OF_OURS
+    others = Disconnect.PERMISSION_DENIED if is_no else Disconnect.INTERNAL
     session.disconnect(_ENDS.get(error.code, others), error.message)
 
 

@@ -66,6 +66,23 @@ CONSTANTS = {
         "services.front.single.CLIENTS_AT_MOST",
         "services.front.single.BACK_SECONDS",
     ),
+    "the name of a method (`rpc`)": ("services.front.calling.METHOD_BYTES_AT_MOST",),
+    "… and its bytes, those of its `info` among them": (
+        "services.hook_messages.ANSWER_BYTES_AT_MOST",
+        "services.auth.CLAIM_BYTES_AT_MOST",
+    ),
+    "questions to connect and subscribe handlers under way": (
+        "services.front.hooks.UNDER_WAY_AT_MOST",
+    ),
+    "subscriptions that were ordered and wait for their channel's log": (
+        "services.front.ordering.LATE_AT_MOST",
+    ),
+    "questions of fronts to connect and subscribe handlers under way": (
+        "services.worker.hooks.UNDER_WAY_AT_MOST",
+    ),
+    "answers to them that the broker does not take": (
+        "services.worker.hooks.WAITING_BYTES_AT_MOST",
+    ),
     "messages to other processes": ("services.front.neighbours.QUEUE_BYTES_AT_MOST",),
     "publications held back for `conflate`, and those they are told against": (
         "services.front.conflation.HELD_BYTES_AT_MOST",
@@ -114,6 +131,16 @@ CONSTANTS = {
     "words about what does not fit": ("services.worker.misfit.SENTENCE_BYTES_AT_MOST",),
     "settled numbers a producer": ("services.view.settled.NUMBERS_KEPT",),
     "producers": ("services.view.settled.PRODUCERS_KEPT",),
+    "keys of entries that were carried out": (
+        "services.view.keys.KEYS_AT_MOST",
+        "services.view.keys.KEPT_SECONDS",
+    ),
+    "reads of a dead letter that is left": ("broker.rabbitmq.topology._DELIVERY_LIMIT",),
+    "a batch of replayed dead letters": (
+        "services.letters.plan.BATCH_ENTRIES_AT_MOST",
+        "services.letters.plan.BATCH_BYTES_AT_MOST",
+    ),
+    "… and its confirm": ("services.letters.replay._CONFIRM_SECONDS",),
     "a partition's snapshots": ("broker.rabbitmq.topology._TOPS_BYTES_AT_MOST",),
     "`dead`": ("broker.rabbitmq.topology.TopologyLimits.dead_max_bytes",),
     "a process's own queue": (
