@@ -65,6 +65,10 @@ class Playing:
         for key in keys:
             self.marks[self.task(key).place] = Mark.BEGUN
 
+    def end(self, *keys: str) -> None:
+        for key in keys:
+            self.marks[self.task(key).place] = Mark.ENDED
+
     def die(self) -> None:
         self.lines.end(self.marks, DIED, self.now_seconds)
 
@@ -79,22 +83,33 @@ class Playing:
 class World:
     """A process as the rules of `forebay.link` have it, that fails and dies as it is told."""
 
-    def __init__(self, poison: set[int], deadly: set[int]) -> None:
+    def __init__(self, poison: set[int], deadly: set[int], late: set[int]) -> None:
+        """Some raise, some kill it, and some do so after they have ended."""
         self.playing = Playing()
         self.poison = poison
         self.deadly = deadly
+        self.late = late
         self.asked: dict[str, str] = {}
         self.owners: dict[str, int] = {}
+        self.hooks: set[str] = set()
         self.abandoned: set[str] = set()
         self.waiting: dict[str, list[Task]] = {}
         self.failed: dict[str, int] = {}
         self.begun: dict[str, Task] = {}
+        self.said: list[Answer] = []
+        self.is_dying = False
 
     def ask(self, line: int, owner: int) -> None:
         key = str(len(self.asked))
         self.asked[key] = str(line)
         self.owners[key] = owner
         self.playing.ask(key, line=str(line), owner=owner)
+
+    def hook(self, line: int) -> None:
+        key = str(len(self.asked))
+        self.asked[key] = str(line)
+        self.hooks.add(key)
+        self.playing.ask_once(key, line=str(line))
 
     def abandon(self, owner: int) -> None:
         heard = {key for key, _ in self.playing.heard}
@@ -115,11 +130,11 @@ class World:
             while tasks and line not in self.begun:
                 if tasks[0].generation <= self.failed.get(line, -1):
                     task = tasks.pop(0)
-                    self._answer(Answer(task.number, Verdict.UNSTARTED))
+                    self.said.append(Answer(task.number, Verdict.UNSTARTED))
                     continue
                 self.begun[line] = task = tasks.pop(0)
                 self.playing.marks[task.place] = Mark.BEGUN
-                if int(task.key) in self.deadly:
+                if int(task.key) in self.deadly or self.is_dying:
                     self.die()
                     return
 
@@ -130,11 +145,21 @@ class World:
         if task is None:
             return
         self.playing.marks[task.place] = Mark.ENDED
+        self.is_dying |= int(task.key) in self.late
         if int(task.key) in self.poison:
             self.failed[line] = task.generation
-            self._answer(Answer(task.number, Verdict.FAILED, text="poison"))
+            self.said.append(Answer(task.number, Verdict.FAILED, text="poison"))
         else:
-            self.playing.lines.hear(Answers([task.number], []), self.playing.now_seconds)
+            self.said.append(Answer(task.number, Verdict.PASSED))
+
+    def answer(self) -> None:
+        """Have what it said reach the worker, if it lives to say it."""
+        if self.is_dying:
+            self.die()
+        passed = [each.number for each in self.said if each.verdict is Verdict.PASSED]
+        others = [each for each in self.said if each.verdict is not Verdict.PASSED]
+        self.said.clear()
+        self.playing.lines.hear(Answers(passed, others), self.playing.now_seconds)
 
     def wait(self) -> None:
         self.playing.wait(0.4)
@@ -144,9 +169,8 @@ class World:
         self.waiting.clear()
         self.failed.clear()
         self.begun.clear()
-
-    def _answer(self, answer: Answer) -> None:
-        self.playing.lines.hear(Answers([], [answer]), self.playing.now_seconds)
+        self.said.clear()
+        self.is_dying = False
 
     def run_out(self) -> None:
         """Go on until nothing is left."""
@@ -156,6 +180,7 @@ class World:
             self.begin()
             for line in list(self.begun):
                 self.end(int(line))
+            self.answer()
         assert self.playing.lines.pending == 0
 
     def step(self, step: Step) -> None:

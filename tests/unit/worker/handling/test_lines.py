@@ -298,6 +298,40 @@ def test_others_wait_while_a_suspect_is_tried(playing: Playing) -> None:
     assert playing.give() == ["3"]
 
 
+def test_if_nobody_had_begun_one_that_had_ended_is_to_blame(playing: Playing) -> None:
+    playing.ask("1", line="1")
+    playing.ask("2", line="2")
+    playing.give()
+    playing.end("1")
+    playing.die()
+    assert playing.give() == ["2"]
+    playing.answer(*passed("2"))
+    playing.wait()
+    playing.give()
+    assert playing.task("1").attempt == 2
+
+
+def test_who_had_ended_in_two_processes_that_died_is_tried_alone(playing: Playing) -> None:
+    playing.ask("1", line="1")
+    for neighbour in ("2", "3"):
+        playing.ask(neighbour, line=neighbour)
+        assert "1" in playing.give()
+        playing.end("1")
+        playing.begin(neighbour)
+        playing.die()
+    playing.ask("4", line="4")
+    assert playing.give() == ["4"]
+    playing.answer(*passed("4"))
+    assert playing.give() == ["1"]
+    assert playing.task("1").attempt == 1
+    playing.end("1")
+    playing.die()
+    playing.wait()
+    while (given := playing.give()) != ["1"]:
+        playing.answer(*passed(*given))
+    assert playing.task("1").attempt == 2
+
+
 def test_a_hook_that_had_begun_with_others_fails(playing: Playing) -> None:
     playing.ask_once("hook", line="client")
     playing.ask("1")
@@ -306,6 +340,20 @@ def test_a_hook_that_had_begun_with_others_fails(playing: Playing) -> None:
     playing.die()
     assert playing.verdicts == [("hook", Verdict.FAILED)]
     assert playing.give() == ["1"]
+
+
+def test_a_failure_is_not_heard_before_what_stands_before_it(playing: Playing) -> None:
+    playing.ask("1", line="client")
+    playing.ask_once("hook", line="client")
+    playing.give()
+    playing.end("1")
+    playing.begin("hook")
+    playing.die()
+    assert playing.heard == []
+    assert playing.give() == ["1"]
+    playing.answer(*passed("1"))
+    playing.give()
+    assert playing.verdicts == [("1", Verdict.PASSED), ("hook", Verdict.FAILED)]
 
 
 # ---- abandoning
