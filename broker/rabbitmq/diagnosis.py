@@ -48,7 +48,7 @@ _CLOCK_SECONDS = 5.0
 # returned, and stored nowhere.
 _WRITES: Mapping[str, Sequence[str]] = {
     "front": ("inbound", "bus", "node"),
-    "worker": ("log", "tops", "dead", "bus", "node"),
+    "worker": ("inbound", "log", "tops", "dead", "bus", "node"),
 }
 
 _NEXT_STEP = "Run 'forebay topology apply' as an administrator"

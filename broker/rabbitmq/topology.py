@@ -300,7 +300,8 @@ def permissions(prefix: str) -> dict[str, tuple[str, str, str]]:
         ),
         "worker": (
             rf"^{own}$",
-            rf"^({p}log|{p}tops|{p}dead|{bus}|{own})$",
+            # What follows from an entry is put into the pools by whoever worked on it.
+            rf"^({p}inbound|{p}log|{p}tops|{p}dead|{bus}|{own})$",
             rf"^({p}inbound\..*|{p}log\..*|{p}tops\..*|{bus}|{own})$",
         ),
         "backend": ("^$", rf"^{p}api$", "^$"),

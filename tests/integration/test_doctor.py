@@ -133,11 +133,25 @@ async def test_a_user_without_permission_is_said(rabbit_node: LocalNode, prepare
 
 
 async def test_the_least_that_a_role_may_is_enough(rabbit_node: LocalNode, prepared: str) -> None:
-    for role in ("front", "worker"):
+    # A worker's user may do what a front's may: what follows from an entry goes into the pools.
+    for role, enough_for in (("front", "front"), ("worker", "front, worker")):
         url = await with_user(rabbit_node, f"{prepared}{role}", *permissions(prepared)[role])
         done = await doctor(url, prepared)
         assert (done.returncode, done.stderr) == (0, "")
-        assert f"as: {role}." in done.stdout
+        assert f"as: {enough_for}." in done.stdout
+
+
+async def test_both_roles_may_put_entries_into_the_pool_and_speak_to_one_process(
+    rabbit_node: LocalNode, prepared: str
+) -> None:
+    for role in ("front", "worker"):
+        url = await with_user(rabbit_node, f"{prepared}{role}", *permissions(prepared)[role])
+        async with open_rabbitmq(RabbitSettings((url,), prepared)) as broker:
+            await broker.log(FIRST).end()  # waits for the connection
+            await broker.inbound(FIRST).submit(b"x", entries=1, message_id=role)
+            async with broker.bus.listen() as heard:
+                await broker.bus.send(broker.node_id, b"to itself")
+                assert await anext(heard) == b"to itself"
 
 
 async def test_a_clock_that_is_behind_the_log_is_said(
