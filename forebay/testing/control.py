@@ -41,6 +41,8 @@ class Open(msgspec.Struct, frozen=True, tag=True):
 
     client: int
     is_binary: bool
+    headers: dict[str, str]
+    """Of its request; names in lower case."""
 
 
 class Say(msgspec.Struct, frozen=True, tag=True):

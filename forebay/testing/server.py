@@ -2,7 +2,7 @@
 
 import math
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -72,13 +72,14 @@ class Server:
         token: str | None = None,
         info: object = None,
         data: object = None,
+        headers: Mapping[str, str] | None = None,
         binary: bool = False,
     ) -> Client:
         """Connect a client.
 
         With a `user` the server signs a token for it, with `info` in it; with a `token` that one is
-        used; with neither the client is anonymous. `data` goes with the connect. A `binary` client
-        speaks Protobuf: what it publishes and receives is bytes.
+        used; with neither the client is anonymous. `data` goes with the connect, and `headers` with
+        its request. A `binary` client speaks Protobuf: what it publishes and receives is bytes.
 
         A client that is not let in is not connected: see `Client.refused` and `disconnected`.
         """
@@ -86,7 +87,8 @@ class Server:
             token = self.token(user, info=info) if user else ""
         number = len(self._clients) + 1
         client = self._clients[number] = Client(number, user, self.ask, is_binary=binary)
-        self.ask(Open(number, binary))
+        lowered = {name.lower(): value for name, value in (headers or {}).items()}
+        self.ask(Open(number, binary, lowered))
         client.connect(token, data)
         return client
 

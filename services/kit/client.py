@@ -4,7 +4,7 @@ It speaks the client protocol as its SDK would over a WebSocket, in JSON or in P
 crosses to the test is JSON in both cases, with payloads in base64 if it was Protobuf.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 
 from forebay.testing.control import Closed, Told
+from services.front.arrival import Arrival
 from services.front.encodings.http_json import LINES
 from services.front.encodings.http_protobuf import MESSAGES
 from services.front.outbox import Outbox
@@ -44,7 +45,9 @@ class KitClient:
     answers_pings: Final = True
     remote: Final = _REMOTE
 
-    def __init__(self, parts: Parts, number: int, *, is_binary: bool) -> None:
+    def __init__(
+        self, parts: Parts, number: int, headers: Mapping[str, str], *, is_binary: bool
+    ) -> None:
         self._number = number
         self._is_binary = is_binary
         self._limit_bytes = parts.config.client.message_size_limit
@@ -54,6 +57,9 @@ class KitClient:
         self._is_closing = False
         self._outbox = Outbox(self, parts.flusher, parts.config.client.queue_max_size)
         self._session = Session(parts, self, self._outbox, MESSAGES if is_binary else LINES)
+        named = map(str.lower, parts.config.app.connect_headers)
+        seen = {name: headers[name] for name in named if name in headers}
+        self._session.arrival = Arrival("websocket", "", seen)
 
     @property
     def is_answered(self) -> bool:

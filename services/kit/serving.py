@@ -120,7 +120,7 @@ async def _carry_out(world: World, request: Request) -> Answer:
         case LookAtDead():
             news = msgspec.structs.replace(news, dead=world.dead())
         case Open():
-            world.open_client(request.client, is_binary=request.is_binary)
+            world.open_client(request.client, request.headers, is_binary=request.is_binary)
         case Say():
             world.say(request.client, request.command)
         case Close():

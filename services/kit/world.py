@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing
 
 import msgspec
@@ -49,9 +49,9 @@ class World:
             for number in range(settings.partitions)
         ]
 
-    def open_client(self, number: int, *, is_binary: bool) -> None:
+    def open_client(self, number: int, headers: Mapping[str, str], *, is_binary: bool) -> None:
         """Have a client come."""
-        self._clients[number] = KitClient(self._parts, number, is_binary=is_binary)
+        self._clients[number] = KitClient(self._parts, number, headers, is_binary=is_binary)
 
     def say(self, number: int, command: bytes) -> None:
         """Have a client send a command."""

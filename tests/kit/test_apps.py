@@ -266,9 +266,9 @@ def test_hooks_are_asked_before_a_client_is_let_in(kit: Kit) -> None:
 
     @app.connect()
     async def welcome(connect: Connect) -> Welcome:
-        if connect.data != {"password": "open sesame"}:
+        if connect.data != {"password": "open sesame"} and not connect.headers:
             raise Refuse("who are you?", code=502)
-        return Welcome(user="ali")
+        return Welcome(user=connect.headers.get("cookie", "ali"))
 
     @app.subscribe("chat:*")
     async def admit(subscribe: Subscribe) -> None:
@@ -276,15 +276,16 @@ def test_hooks_are_asked_before_a_client_is_let_in(kit: Kit) -> None:
             raise Refuse("not here", code=503)
 
     settings = {
-        "app": {"connect_handler": True},
+        "app": {"connect_handler": True, "connect_headers": ["Cookie"]},
         "client": {"allow_anonymous_connect_without_token": True},
         "namespace": [{**CHAT, "subscribe_handler": True}],
     }
     with kit.run(app, config=settings) as server:
-        stranger = server.client()
+        stranger = server.client(headers={"X-Trust": "me"})
         assert stranger.refused == Refused(502, "who are you?")
         ali = server.client(data={"password": "open sesame"})
         ali.subscribe("chat:street")
         assert ali.refused == Refused(503, "not here")
         ali.subscribe("chat:cave")
-        assert [member.user for member in ali.presence("chat:cave")] == ["ali"]
+        server.client(headers={"Cookie": "kasim"}).subscribe("chat:cave")
+        assert {member.user for member in ali.presence("chat:cave")} == {"ali", "kasim"}
