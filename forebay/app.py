@@ -61,7 +61,8 @@ class App:
         self._lifespan = lifespan
         self._resources = Resources(has_lifespan=lifespan is not None)
         self._handlers: dict[Kind, list[Handler]] = {kind: [] for kind in Kind}
-        self._remembered: dict[tuple[Kind, str], Handler | None] = {}
+        # By kind, then by name; hashing a member of an enum would cost as much as all the rest.
+        self._remembered: list[dict[str, Handler | None]] = [{} for _ in Kind]
         self._at_start: list[Callable[[], object]] = []
         self._at_end: list[Callable[[], object]] = []
 
@@ -138,14 +139,15 @@ class App:
 
     def handler_for(self, kind: Kind, name: str) -> Handler | None:
         """The most specific handler for a name, if there is any."""
+        remembered = self._remembered[kind]
         try:
-            return self._remembered[kind, name]
+            return remembered[name]
         except KeyError:
-            if len(self._remembered) >= _REMEMBERED_AT_MOST:
-                self._remembered.clear()
+            if len(remembered) >= _REMEMBERED_AT_MOST:
+                remembered.clear()
             matching = (each for each in self._handlers[kind] if each.pattern.is_match(name))
             found = max(matching, key=lambda each: each.pattern.rank, default=None)
-            self._remembered[kind, name] = found
+            remembered[name] = found
             return found
 
     @asynccontextmanager
@@ -186,7 +188,7 @@ class App:
                         f" which has {other.pattern.text!r}"
                     )
             self._handlers[kind].append(make_handler(kind, wanted, function, self._resources))
-            self._remembered.clear()
+            self._remembered[kind].clear()
             return function
 
         return decorate

@@ -103,8 +103,9 @@ def bounded(answer: Answer) -> Answer:
     Raises:
         ValueError: it does not.
     """
-    sides = sum(len(side.data) + len(side.target) for side in answer.sides)
-    size = len(answer.data) + len(answer.text.encode()) + sides
+    size = len(answer.data) + len(answer.text.encode())
+    if answer.sides:
+        size += sum(len(side.data) + len(side.target) for side in answer.sides)
     if size > ANSWER_BYTES_AT_MOST:
         raise ValueError(f"the answer has {size} bytes, and may have {ANSWER_BYTES_AT_MOST}")
     return answer
@@ -157,7 +158,8 @@ def _of_subscribe(_task: Task, result: object) -> tuple[Verdict, bytes]:
     return Verdict.REPLIED, _written(reply)
 
 
-_MEANINGS: Final[dict[Kind, Callable[[Task, object], tuple[Verdict, bytes]]]] = {
+# By kind, in a list: hashing a member of an enum takes longer than most of these.
+_BY_KIND: Final[dict[Kind, Callable[[Task, object], tuple[Verdict, bytes]]]] = {
     Kind.PUBLISH: _of_publish,
     Kind.RPC: _of_rpc,
     Kind.SEND: _of_notice,
@@ -165,11 +167,15 @@ _MEANINGS: Final[dict[Kind, Callable[[Task, object], tuple[Verdict, bytes]]]] = 
     Kind.CONNECT: _of_connect,
     Kind.SUBSCRIBE: _of_subscribe,
 }
+_MEANINGS: Final = [_BY_KIND[kind] for kind in Kind]
+
+
+_NO_DATA: Final = (Welcome, Admission, Event, Exception)
 
 
 def _sendable(result: object) -> object:
     """A result that is data; the values that mean something elsewhere are none."""
-    if result is SWALLOW or isinstance(result, Welcome | Admission | Event | Exception):
+    if result is SWALLOW or isinstance(result, _NO_DATA):
         raise Nonsense(f"it returned a {type(result).__name__}, which is no data")
     return result
 

@@ -21,6 +21,9 @@ from forebay.outcome import InvalidData
 
 Read = Callable[[bytes], Any]
 
+# Made once: a union written where it is used is made at each call, which costs as much as encoding.
+_BYTES: Final = (bytes, bytearray, memoryview)
+
 # Everything that decoders raise for data they cannot take; pydantic's is a ValueError.
 UNFIT: Final = (msgspec.DecodeError, ValueError, RecursionError)
 
@@ -137,7 +140,7 @@ def encode_json(value: object) -> bytes:
         TypeError: it has a part that JSON has no form for.
         ValueError: it has a text or a number that JSON cannot hold, or raw JSON that is none.
     """
-    if isinstance(value, bytes | bytearray | memoryview):
+    if isinstance(value, _BYTES):
         raise TypeError("bytes are no JSON; they are for channels whose data is binary")
     data = _encode(value)
     if isinstance(value, msgspec.Raw):
@@ -159,7 +162,7 @@ def encode_data(value: object, *, is_binary: bool) -> bytes:
     """
     if not is_binary:
         return encode_json(value)
-    if not isinstance(value, bytes | bytearray | memoryview):
+    if not isinstance(value, _BYTES):
         raise TypeError(f"binary data has to be bytes, and this is a {type(value).__name__}")
     return bytes(value)
 

@@ -43,7 +43,9 @@ class Answering:
     def answer(self, answer: Answer) -> bool:
         """Say what became of a task; True if it is time to let the loop turn."""
         self._others.append(answer)
-        self._bytes += len(answer.data) + sum(len(side.data) for side in answer.sides)
+        self._bytes += len(answer.data)
+        if answer.sides:
+            self._bytes += sum(len(side.data) for side in answer.sides)
         if self._bytes > _GATHERED_BYTES_AT_MOST:
             return self._write_in_time()
         if self._is_gathering:

@@ -35,6 +35,7 @@ _log = logging.getLogger("forebay.host")
 
 _BEGUN: Final = int(Mark.BEGUN)
 _ENDED: Final = int(Mark.ENDED)
+_FAILED: Final = Verdict.FAILED
 
 
 class _Runner:
@@ -229,7 +230,7 @@ class Lines:
     def _answer(self, task: Task, tried: Tried) -> bool:
         if tried is None:
             return self._answering.let_pass(task.number)
-        if tried.verdict is Verdict.FAILED:
+        if tried.verdict is _FAILED:
             self._failed.pop(task.line, None)
             self._failed[task.line] = task.generation
             if len(self._failed) > TASKS_AT_MOST:

@@ -20,6 +20,8 @@ from forebay.outcome import Disconnect, Refuse
 
 Tried = Answer | None
 
+# Looking a member up in its enum takes as long as calling a handler.
+_PUBLISH: Final = Kind.PUBLISH
 _HOOKS: Final = (Kind.CONNECT, Kind.SUBSCRIBE)
 
 
@@ -33,7 +35,7 @@ def try_task(app: App, task: Task) -> Tried | Coroutine[Any, Any, Tried]:
         event = handler.read(task)
         result = handler.call(event)
         if result is None:
-            if event.sides is None and task.kind is Kind.PUBLISH:
+            if event.sides is None and task.kind is _PUBLISH:
                 return None
         elif hasattr(type(result), "__await__"):
             return _await_result(task, event, result)
@@ -45,7 +47,7 @@ def try_task(app: App, task: Task) -> Tried | Coroutine[Any, Any, Tried]:
 async def _await_result(task: Task, event: Event, awaited: Awaitable[object]) -> Tried:
     try:
         result = await awaited
-        if result is None and event.sides is None and task.kind is Kind.PUBLISH:
+        if result is None and event.sides is None and task.kind is _PUBLISH:
             return None
         return conclude(task, event, result)
     except BaseException as error:  # noqa: BLE001 - as above
