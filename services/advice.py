@@ -82,7 +82,12 @@ def describe_openings(config: Config) -> list[str]:
 
 def describe_surprises(config: Config) -> list[str]:
     """A sentence for each thing that is allowed and may not be what was meant."""
-    return [*_about_connecting(config), *_about_address(config), *_about_channels(config)]
+    return [
+        *_about_connecting(config),
+        *_about_address(config),
+        *_about_asking(config),
+        *_about_channels(config),
+    ]
 
 
 def _about_connecting(config: Config) -> Iterator[str]:
@@ -128,6 +133,33 @@ def _about_address(config: Config) -> Iterator[str]:
         yield f"front.host: from other machines, too, {host} offers what {', '.join(names)} opens."
 
 
+def _about_asking(config: Config) -> Iterator[str]:
+    asked = [
+        name
+        for name, is_asked in (
+            ("app.connect_handler", config.app.connect_handler),
+            ("subscribe_handler", _asks_of_channels(config)),
+        )
+        if is_asked
+    ]
+    if not asked:
+        return
+    names = " and ".join(asked)
+    if not config.app.path:
+        yield f"app.path: empty, so no worker answers ({names}), unless it is given --app."
+    if config.app.hook_unanswered == "allow":
+        yield (
+            "app.hook_unanswered: clients come in without being asked about whenever no worker"
+            f" answers ({names})."
+        )
+
+
+def _asks_of_channels(config: Config) -> bool:
+    return any(
+        options.subscribe_handler for options in (config.without_namespace, *config.namespace)
+    )
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
@@ -137,7 +169,8 @@ def _is_loopback(host: str) -> bool:
 
 def _about_channels(config: Config) -> Iterator[str]:
     options = config.without_namespace
-    if options.allow_subscribe_for_client or config.client.insecure:
+    is_open = options.allow_subscribe_for_client or options.subscribe_handler
+    if is_open or config.client.insecure:
         yield from _about_options("without_namespace", options, config)
     for namespace in config.namespace:
         yield from _about_options(f"namespace {namespace.name}", namespace, config)

@@ -67,6 +67,33 @@ def test_a_short_secret_is_said_but_not_shown(name: str) -> None:
     assert "hush" not in found
 
 
+CHAT = {"name": "chat", **HISTORY, "force_recovery": True}
+ASKED = {"connect_handler": True}
+
+
+@pytest.mark.parametrize(
+    ("app", "namespace", "says"),
+    [
+        (ASKED, CHAT, ["app.path: empty, so no worker answers (app.connect_handler)"]),
+        ({}, {**CHAT, "subscribe_handler": True}, ["app.path: empty"]),
+        (
+            {**ASKED, "path": "chat:app", "hook_unanswered": "allow"},
+            {**CHAT, "subscribe_handler": True},
+            ["come in without being asked about", "(app.connect_handler and subscribe_handler)"],
+        ),
+    ],
+)
+def test_handlers_that_are_to_be_asked_and_may_not_be_are_said(
+    app: dict[str, Any], namespace: dict[str, Any], says: list[str]
+) -> None:
+    (found,) = surprises(app=app, namespace=[namespace])
+    assert all(words in found for words in says)
+
+
+def test_handlers_that_workers_have_surprise_nobody() -> None:
+    assert surprises(app={**ASKED, "path": "chat:app"}, namespace=[CHAT]) == []
+
+
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.0.0.2", "::1"])
 def test_a_front_for_this_machine_alone_surprises_nobody(host: str) -> None:
     namespace = {"name": "chat", **HISTORY, "force_recovery": True}
