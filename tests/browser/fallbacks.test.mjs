@@ -2,27 +2,13 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { behindProxy } from './proxy.mjs'
-import { inBrowser, openPage, PAGE_URL, pane, say, sees } from './support.mjs'
+import { behindProxy, NAMES, PATHS } from './proxy.mjs'
+import { inBrowser, openPage, pane, say, sees, shown, WORDS } from './support.mjs'
 
-const PATHS = {
-  websocket: '/connection/websocket',
-  http_stream: '/connection/http_stream',
-  sse: '/connection/sse',
-  poll: '/connection/poll',
-}
-const NAMES = Object.keys(PATHS)
-const WORDS = {
-  websocket: 'Connected over WebSocket.',
-  http_stream: 'Connected over HTTP stream.',
-  sse: 'Connected over SSE.',
-  poll: 'Connected over long polling.',
-}
 // Who polls and says nothing is gone by itself after fifteen seconds; leaving has to be said.
 const SOON = { timeout: 10_000 }
 
 const words = (what) => `${what} ${Math.random().toString(36).slice(2)}`
-const shown = (page) => page.locator('#transport').textContent()
 
 async function rename(page, name) {
   await pane(page).locator('.name').fill(name)
@@ -83,33 +69,4 @@ for (const transport of NAMES) {
       await leaver.waitFor({ state: 'detached', ...SOON })
       assert.equal(await person.count(), 1)
     }))
-
-  test(`a page can be told to use ${transport}`, () =>
-    inBrowser({}, async (context) => {
-      const page = await openPage(context, `${PAGE_URL}?transport=${transport}`)
-      const said = words('over this')
-
-      await say(page, said)
-      await sees(page, said)
-
-      assert.equal(await shown(page), WORDS[transport])
-    }))
-
-  test(`many messages at once over ${transport} arrive, each once and in order`, () =>
-    inBrowser({}, async (context) => {
-      const page = await openPage(context, `${PAGE_URL}?transport=${transport}`)
-      await page.locator('#burst').click()
-      await page.locator('#tally[data-state=whole]').waitFor({ timeout: 60_000 })
-      assert.equal(await page.locator('#tally-lost').textContent(), '0')
-    }))
 }
-
-test('a network in which only polling is left tells so in Chinese', () =>
-  behindProxy(
-    NAMES.slice(0, -1).map((name) => PATHS[name]),
-    (url) =>
-      inBrowser({ locale: 'zh-CN' }, async (context) => {
-        const page = await openPage(context, url)
-        assert.equal(await shown(page), '连接方式：长轮询。')
-      }),
-  ))

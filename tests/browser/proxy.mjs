@@ -7,9 +7,22 @@ import { PAGE_URL } from './support.mjs'
 const { hostname, port } = new URL(PAGE_URL)
 const LOST = () => {}
 
-/** Run a scenario with the address of a proxy that cuts off requests for some of the paths. */
-export async function behindProxy(refused, scenario) {
+/** Where each of the page's transports begins, in the order in which it tries them. */
+export const PATHS = {
+  websocket: '/connection/websocket',
+  http_stream: '/connection/http_stream',
+  sse: '/connection/sse',
+  poll: '/connection/poll',
+}
+export const NAMES = Object.keys(PATHS)
+
+/**
+ * Run a scenario with the address of a proxy that cuts off requests for some of the paths, and leaves
+ * WebSockets of others without an answer.
+ */
+export async function behindProxy(refused, scenario, unanswered = []) {
   const isRefused = ({ url }) => refused.some((path) => url.startsWith(path))
+  const isUnanswered = ({ url }) => unanswered.some((path) => url.startsWith(path))
   const sockets = new Set()
   const proxy = createServer((asked, answer) => {
     if (isRefused(asked)) return asked.socket.destroy()
@@ -24,6 +37,7 @@ export async function behindProxy(refused, scenario) {
   })
   proxy.on('upgrade', (asked, socket, head) => {
     if (isRefused(asked)) return socket.destroy()
+    if (isUnanswered(asked)) return socket.on('error', LOST)
     const far = connect(port, hostname, () => {
       far.write(`${asked.method} ${asked.url} HTTP/1.1\r\n`)
       for (let i = 0; i < asked.rawHeaders.length; i += 2) {

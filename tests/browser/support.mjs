@@ -73,6 +73,18 @@ export async function serveWithoutWebSockets(context, html, hash = '') {
   return page
 }
 
+/** How the page says that it is connected. */
+export const WORDS = {
+  websocket: 'Connected over WebSocket.',
+  http_stream: 'Connected over HTTP stream.',
+  sse: 'Connected over SSE.',
+  poll: 'Connected over long polling.',
+}
+
+export function shown(page) {
+  return page.locator('#transport').textContent()
+}
+
 /** The page's first or second person. */
 export function pane(page, seat = 0) {
   return page.locator('.pane').nth(seat)

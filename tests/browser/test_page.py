@@ -58,8 +58,11 @@ def test_a_page_without_websockets_misses_nothing(
     run_scenarios(node, browser, scenarios, dev_page)
 
 
-def test_the_page_falls_back_to_what_gets_through(node: str, browser: str, dev_page: str) -> None:
-    run_scenarios(node, browser, "fallbacks.test.mjs", dev_page)
+@pytest.mark.parametrize("scenarios", ["fallbacks.test.mjs", "choice.test.mjs"])
+def test_the_page_uses_what_gets_through(
+    scenarios: str, node: str, browser: str, dev_page: str
+) -> None:
+    run_scenarios(node, browser, scenarios, dev_page)
 
 
 def test_the_path_shows_what_happens_and_nothing_is_lost(
