@@ -38,6 +38,13 @@ def with_app_options(config: Config, options: argparse.Namespace) -> Config:
     return config.model_copy(update={"app": config.app.model_copy(update=update)})
 
 
+def app_arguments(options: argparse.Namespace) -> list[str]:
+    """The options as they were given, for another command that has them."""
+    asked = {"--app": options.app, "--app-processes": options.app_processes}
+    given = [each for name, value in asked.items() if value for each in (name, str(value))]
+    return [*given, "--reload" if options.reload else "--no-reload"]
+
+
 def changes_to_reload_at(config: Config, options: argparse.Namespace) -> AsyncIterator[None] | None:
     """The moments at which the app's processes are to be replaced, if at all."""
     if not (options.reload and config.app.path):

@@ -134,7 +134,9 @@ async def open_handling(
             yield crew
         finally:
             for each in running:
-                each.cancel()
+                # A second time would have processes killed that are being ended.
+                if not each.cancelling():
+                    each.cancel()
 
 
 async def _reload_at(changes: AsyncIterator[None], crew: Crew) -> None:

@@ -206,7 +206,7 @@ async def running_process(
     ours, theirs = socket.socketpair()
     with theirs, _shared_page() as page:
         try:
-            process = await _start(app, theirs.fileno(), page)
+            process = await _started(app, theirs.fileno(), page)
             marks = mmap.mmap(page, TASKS_AT_MOST)
         except BaseException:
             ours.close()
@@ -219,6 +219,22 @@ async def running_process(
             await one.stop()
         finally:
             marks.close()
+
+
+async def _started(app: AppConfig, socket_fd: int, page_fd: int) -> asyncio.subprocess.Process:
+    """Start it. Cancelling: it is started nevertheless, for only then can it be ended."""
+    starting_it = asyncio.create_task(_start(app, socket_fd, page_fd))
+    try:
+        await asyncio.wait((starting_it,))
+    except asyncio.CancelledError:
+        while not starting_it.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait((starting_it,))
+        process = starting_it.result()
+        process.kill()
+        await process.wait()
+        raise
+    return starting_it.result()
 
 
 async def _start(app: AppConfig, socket_fd: int, page_fd: int) -> asyncio.subprocess.Process:
