@@ -24,7 +24,7 @@ from forebay.testing.values import (
     DeadLetter,
     Disconnected,
     Member,
-    Publication,
+    Received,
     Refused,
 )
 
@@ -38,7 +38,7 @@ __all__ = [
     "Member",
     "NotConnected",
     "NotSubscribed",
-    "Publication",
+    "Received",
     "Refused",
     "Server",
     "ServerBroke",

@@ -8,7 +8,7 @@ import msgspec
 
 from forebay.testing.control import Close, Request, Rested, Say
 from forebay.testing.problems import NotConnected, NotSubscribed
-from forebay.testing.values import Disconnected, Member, Publication, Refused
+from forebay.testing.values import Disconnected, Member, Received, Refused
 
 Json = dict[str, Any]
 
@@ -40,7 +40,7 @@ class Client:
         self._is_binary = is_binary
         self._last_id = 0
         self._replies: dict[int, Json] = {}
-        self._received: dict[str, list[Publication]] = {}
+        self._received: dict[str, list[Received]] = {}
         self._denials: dict[str, Refused | None] = {}
         self._is_gone = False
 
@@ -67,7 +67,7 @@ class Client:
         """
         return [publication.data for publication in self.publications(channel)]
 
-    def publications(self, channel: str) -> list[Publication]:
+    def publications(self, channel: str) -> list[Received]:
         """Give what it was told in a channel, recovered or live, oldest first.
 
         Raises:
@@ -127,7 +127,7 @@ class Client:
         self.refused = None
         self._say({"send": {"data": self._write(data)}})
 
-    def history(self, channel: str, *, limit: int = -1, reverse: bool = False) -> list[Publication]:
+    def history(self, channel: str, *, limit: int = -1, reverse: bool = False) -> list[Received]:
         """Give what a channel keeps, oldest first or with `reverse` newest first; -1 is all.
 
         Raises:
@@ -232,9 +232,9 @@ class Client:
         received = self._received.setdefault(channel, [])
         received += [self._publication(each) for each in result.get("publications", ())]
 
-    def _publication(self, value: Mapping[str, Any]) -> Publication:
+    def _publication(self, value: Mapping[str, Any]) -> Received:
         info = value.get("info")
-        return Publication(
+        return Received(
             self._read(value.get("data")),
             value.get("offset", 0),
             None if info is None else self._member(info),

@@ -106,6 +106,7 @@ class StoredDead(msgspec.Struct, frozen=True, array_like=True, gc=False):
     kind: str
     channel: str
     data: bytes
+    attempts: int
 
 
 class Failed(msgspec.Struct, frozen=True, array_like=True, gc=False):

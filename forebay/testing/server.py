@@ -61,7 +61,9 @@ class Server:
     def dead(self) -> list[DeadLetter]:
         """What could not be handled, oldest first."""
         return [
-            DeadLetter(each.reason, each.explanation, each.kind, each.channel, each.data)
+            DeadLetter(
+                each.reason, each.explanation, each.kind, each.channel, each.data, each.attempts
+            )
             for each in self.ask(LookAtDead()).dead
         ]
 

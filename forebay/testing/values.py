@@ -44,7 +44,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Publication:
+class Received:
     """What a channel's subscribers are told; `offset` is 0 where there is no history."""
 
     data: Any
@@ -66,3 +66,5 @@ class DeadLetter:
     """Of a call, its method."""
     data: bytes
     """As the client sent it."""
+    attempts: int
+    """How often it was tried; 0 if it was not even begun."""

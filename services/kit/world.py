@@ -160,4 +160,6 @@ def _read(letter: DeadLetter) -> StoredDead:
         kind, data = "", letter.body
     else:
         kind, data = EntryKind(entry.kind).name.lower(), entry.payload
-    return StoredDead(letter.reason.value, letter.explanation, kind, letter.channel, data)
+    return StoredDead(
+        letter.reason.value, letter.explanation, kind, letter.channel, data, letter.attempts
+    )

@@ -24,7 +24,14 @@ from forebay import (
     Subscribe,
     Welcome,
 )
-from forebay.testing import HandlerFailed, Kit, Refused, Unanswered
+from forebay.testing import (
+    Disconnected,
+    HandlerFailed,
+    Kit,
+    Refused,
+    SettingsProblem,
+    Unanswered,
+)
 from tests.kit.settings import CHAT, SETTINGS
 
 
@@ -93,6 +100,7 @@ def test_a_failing_handler_is_raised_by_what_the_test_did(kit: Kit) -> None:
         assert client.refused is not None
         (letter,) = server.dead
         assert (letter.reason, letter.channel, letter.data) == ("failed", "chat:1", b'"hi"')
+        assert (letter.kind, letter.attempts) == ("publish", 3)
 
 
 def test_failures_are_listed_where_they_are_not_raised(kit: Kit) -> None:
@@ -155,6 +163,76 @@ def test_handlers_run_in_the_tests_process_with_what_their_app_opened(kit: Kit) 
         client.publish("chat:1", "hi")
         assert client.received("chat:1") == []
     assert events == ["opened", (os.getpid(), ["42"]), "closed"]
+
+
+def test_what_a_handler_orders_is_seen_by_its_clients(kit: Kit) -> None:
+    app = App()
+
+    @app.publish("chat:*")
+    async def obey(publication: Publication[str]) -> None:
+        match publication.data:
+            case "let me in":
+                publication.subscribe(publication.user, "chat:inside")
+            case "let me out":
+                publication.unsubscribe(publication.user, "chat:inside")
+            case "throw me out":
+                publication.disconnect(publication.user, code=4500, reason="as you wish")
+            case _:
+                pass
+
+    with kit.run(app, config=SETTINGS) as server:
+        client, other = server.client("42"), server.client("43")
+        for each in (client, other):
+            each.subscribe("chat:1")
+        client.publish("chat:1", "let me in")
+        other.subscribe("chat:inside")
+        other.publish("chat:inside", "hi")
+        client.publish("chat:1", "let me out")
+        other.publish("chat:inside", "are you still there?")
+        assert client.received("chat:inside") == ["hi"]
+        client.publish("chat:1", "throw me out")
+        assert client.disconnected == Disconnected(4500, "as you wish")
+
+
+def test_a_late_refusal_is_sent_and_kept(kit: Kit) -> None:
+    app = App()
+
+    @app.publish("chat:*")
+    async def refuse(publication: Publication) -> None:
+        raise Refuse("too late", code=600)
+
+    with kit.run(app, config={"namespace": [{**CHAT, "reply": "queued"}]}) as server:
+        client = server.client("42")
+        client.subscribe("chat:1")
+        client.publish("chat:1", "hi")
+        assert client.refused is None
+        error = {"code": 600, "message": "too late"}
+        assert client.messages == [{"refused": {"channel": "chat:1", "error": error}}]
+        assert [letter.reason for letter in server.dead] == ["refused"]
+
+
+def test_what_is_no_app_is_not_run(kit: Kit) -> None:
+    why = r"is a module, and has to be a forebay\.App"
+    with pytest.raises(SettingsProblem, match=why), kit.run("tests.kit.named"):
+        pass
+    with pytest.raises(ModuleNotFoundError, match="nowhere"), kit.run("nowhere:app"):
+        pass
+    why = r"nowhere\.toml: no such file"
+    with pytest.raises(SettingsProblem, match=why), kit.run(config="nowhere.toml"):
+        pass
+
+
+def test_an_app_that_cannot_stop_raises_why(kit: Kit) -> None:
+    app = App()
+
+    @app.on_shutdown
+    def fail() -> None:
+        raise ValueError("still in use")
+
+    with pytest.raises(ValueError, match="still in use"), kit.run(app):
+        pass
+    with kit.run("tests.kit.named:app", permissive=True) as server:
+        assert server.client("42").is_connected
 
 
 def test_an_app_that_cannot_start_raises_why(kit: Kit) -> None:

@@ -98,6 +98,11 @@ def test_a_team_tests_its_app_where_forebay_is_installed(project: Path, installe
     ]
 
 
+def test_a_run_that_does_not_use_the_fixtures_imports_nothing_for_them() -> None:
+    program = "import sys, pytest_forebay; sys.exit('forebay' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], cwd=_ROOT, check=True)
+
+
 def test_a_broken_handler_shows_its_own_line(project: Path) -> None:
     path = project / "tests" / "test_broken.py"
     path.write_text(
