@@ -5,7 +5,7 @@ payload's length, so that a reader cuts payloads out without looking at them: on
 parse spoils no neighbour, and none is ever re-encoded on its way.
 
     ["batch",1,"<producer>",<number>,
-     [[<kind>,"<name>",<sender or null>,<payload bytes>,"<key>"], …]]
+     [[<kind>,"<name>",<sender or null>,<payload bytes>,"<key>"], …],<replay>]
     <payload>
     <payload>
 
@@ -73,6 +73,7 @@ class _Index(msgspec.Struct, frozen=True, array_like=True, tag="batch", gc=False
     producer: str
     number: int
     entries: list[_IndexEntry]
+    is_replay: bool = False
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -81,19 +82,32 @@ class Batch(msgspec.Struct, frozen=True):
     producer: str
     number: int
     entries: list[Entry]
+    is_replay: bool = False
+    """They are done again, from dead letters: nobody else hears what becomes of them."""
 
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(_Index)
 
 
-def encode_batch(producer: str, number: int, entries: Sequence[Entry]) -> bytes:
+def encode_batch(producer: str, number: int, entries: list[Entry]) -> bytes:
     """Write a batch as an AMQP message's body."""
+    return _encode(Batch(producer, number, entries))
+
+
+def encode_replay(producer: str, number: int, entries: list[Entry]) -> bytes:
+    """Write a batch of entries that are done again from dead letters."""
+    return _encode(Batch(producer, number, entries, is_replay=True))
+
+
+def _encode(batch: Batch) -> bytes:
+    entries = batch.entries
     index = _Index(
         FORMAT_VERSION,
-        producer,
-        number,
+        batch.producer,
+        batch.number,
         [_IndexEntry(e.kind, e.channel, e.sender, len(e.payload), e.key) for e in entries],
+        batch.is_replay,
     )
     lines = [_encoder.encode(index)]
     lines += [entry.payload for entry in entries]
@@ -120,7 +134,7 @@ def decode_batch(body: bytes) -> Batch:
         ]
     except ValueError as error:
         raise UndecodableBody(f"no batch: {error}") from None
-    return Batch(index.producer, index.number, entries)
+    return Batch(index.producer, index.number, entries, index.is_replay)
 
 
 def split_index(

@@ -148,6 +148,12 @@ class Deciding:
             case EntryKind.LEFT:
                 return self._decide_call(entry, Kind.DISCONNECT) or NOTHING_TO_DO
 
+    def decide_again(self, entry: Entry, partition: Partition) -> Decision | ToHandle:
+        """Say what becomes of a dead letter's entry, for which no rates hold: it was in time."""
+        if entry.kind is EntryKind.PUBLISH:
+            return self._decide_unlimited(entry, partition, self._rules(entry.channel))
+        return self.decide(entry, partition)
+
     def place_of(self, channel: str) -> Partition | None:
         """Tell which partition's entries a channel's publications are; None: there is no such."""
         rules = self._rules(channel)

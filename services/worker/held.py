@@ -125,7 +125,7 @@ class Held:
             of_producer = self._open[batch.producer] = _Open()
         of_producer.add(batch.number)
         has_some = self._settled.has_any(*known)
-        decide = self._deciding.decide
+        decide = self._deciding.decide_again if batch.is_replay else self._deciding.decide
         for place, entry in enumerate(batch.entries):
             if has_some and self._settled.has(*known, place):
                 continue

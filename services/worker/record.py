@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from broker.batch import Batch, Entry
 from broker.interface import DeadReason, Position
-from broker.record import Done, Outcome, Outcomes, Published, encode_settled
+from broker.record import Done, Letter, Outcome, Outcomes, Published, encode_settled
 from services.view.partition import PartitionView
 from services.worker.concluding import WithPayload, letter_of
 from services.worker.deciding import NOTHING_TO_DO, Decision, ToCut, ToPublish, ToRefuse
@@ -66,6 +66,9 @@ class _Making:
             if place != expected:
                 self._add_run(batch, first, run)
                 first, run = place, []
+            if batch.is_replay and isinstance(decision, ToRefuse) and not _has_letter(sequels):
+                # Nobody is told; it would be lost.
+                decision = decision._replace(is_kept=True)
             outcome = self._outcome(decision, batch, place)
             run.append(outcome)
             if sequels and outcome is not _DONE_BEFORE:
@@ -125,6 +128,10 @@ class _Making:
         period, offset = self._given.get(channel) or self._view.top(channel)
         self._given[channel] = period, offset + 1
         return period, offset + 1
+
+
+def _has_letter(sequels: Iterable[WithPayload]) -> bool:
+    return any(isinstance(sequel, Letter) for sequel, _ in sequels)
 
 
 def encode_outcomes(

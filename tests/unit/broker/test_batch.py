@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from broker.batch import NO_SENDER, Batch, Entry, EntryKind, decode_batch, encode_batch
+from broker.batch import (
+    NO_SENDER,
+    Batch,
+    Entry,
+    EntryKind,
+    decode_batch,
+    encode_batch,
+    encode_replay,
+)
 from broker.errors import UndecodableBody
 from tests.unit.broker.bodies import entry_lists, mutated, nonsense, numbers, texts
 
@@ -28,6 +36,20 @@ def test_a_batch_comes_back_as_it_was(producer: str, number: int, entries: list[
     batch = decode_batch(encode_batch(producer, number, entries))
     assert (batch.producer, batch.number) == (producer, number)
     assert with_sender(batch.entries) == with_sender(entries)
+
+
+@given(texts, numbers, entry_lists)
+def test_a_replay_comes_back_as_one(producer: str, number: int, entries: list[Entry]) -> None:
+    assert not decode_batch(encode_batch(producer, number, entries)).is_replay
+    batch = decode_batch(encode_replay(producer, number, entries))
+    assert batch.is_replay
+    assert (batch.producer, batch.number) == (producer, number)
+    assert with_sender(batch.entries) == with_sender(entries)
+
+
+def test_a_batch_of_when_there_were_no_replays_is_read() -> None:
+    body = encode_batch("p", 1, [entry(b"1")])
+    assert decode_batch(body.replace(b",false]", b"]")) == decode_batch(body)
 
 
 @given(nonsense)
@@ -53,7 +75,7 @@ def test_a_payload_spoils_no_neighbour(payload: bytes) -> None:
 
 def test_payloads_follow_the_index_each_on_a_line_of_its_own() -> None:
     index, *payloads = encode_batch("p", 1, [entry(b'"x"'), entry(b"2")]).split(b"\n")
-    assert index == b'["batch",1,"p",1,[[0,"news",null,3,""],[0,"news",null,1,""]]]'
+    assert index == b'["batch",1,"p",1,[[0,"news",null,3,""],[0,"news",null,1,""]],false]'
     assert payloads == [b'"x"', b"2"]
 
 
@@ -94,5 +116,5 @@ def test_what_is_no_batch_is_undecodable(body: bytes) -> None:
 
 
 def test_fields_of_a_later_version_are_passed_over() -> None:
-    body = b'["batch",1,"p",7,[[0,"c",null,1,"","new"]],"new"]\n1'
+    body = b'["batch",1,"p",7,[[0,"c",null,1,"","new"]],false,"new"]\n1'
     assert with_sender(decode_batch(body).entries) == [(EntryKind.PUBLISH, "c", b"null", b"1")]

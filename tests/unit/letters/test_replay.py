@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from broker.batch import decode_batch
 from broker.embedded import EmbeddedAccess, EmbeddedLimits, Leg
 from broker.embedded.travel import one_turn
 from broker.interface import DeadLetter
@@ -111,6 +112,20 @@ async def test_each_entry_is_carried_out_once_and_in_order_wherever_a_replay_is_
         assert not scene.node.dead_letters()
         steps += 1
     assert steps > 30
+
+
+async def test_what_is_refused_again_is_a_dead_letter_again_and_still_the_same_entry() -> None:
+    scene = Scene()
+    broken = letter("a", "0a.main.0/1/0", b"{")
+    await set_aside(scene, [broken])
+    async with scene.worker("one"):
+        async with scene.node.open("operator") as broker:
+            assert await replay_all(broker) == 1
+        await until(lambda: bool(scene.node.dead_letters()))
+    (again,) = scene.node.dead_letters()
+    assert again.message_id != broken.message_id
+    (entry,) = decode_batch(again.body).entries
+    assert (entry.payload, entry.key) == (b"{", broken.message_id)
 
 
 async def test_what_a_full_pool_does_not_take_is_still_there() -> None:

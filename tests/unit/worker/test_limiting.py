@@ -105,6 +105,16 @@ def test_what_the_team_publishes_is_not_held_to_rates_and_takes_nothing(
     assert worker.published(1, channel, ADA) == 1
 
 
+@pytest.mark.parametrize("channel", ["a", "users:a", "both:a", "queued:a"])
+def test_what_is_done_again_from_dead_letters_is_not_held_to_rates_and_takes_nothing(
+    worker: Worker, channel: str
+) -> None:
+    entry = Entry(EntryKind.PUBLISH, channel, ADA.sender, b"1")
+    for _ in range(50):
+        assert isinstance(worker._deciding.decide_again(entry, MAIN), ToPublish)
+    assert worker.published(1, channel, ADA) == 1
+
+
 @pytest.mark.parametrize("sender", [b"[]", b"{}", b'{"user":5}', b"{"])
 def test_senders_that_cannot_be_read_share_a_bucket(worker: Worker, sender: bytes) -> None:
     entry = Entry(EntryKind.PUBLISH, "users:a", Raw(sender), b"1")

@@ -2,14 +2,16 @@
 
 from typing import NamedTuple
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from broker.batch import NO_SENDER, Batch
-from broker.record import Done, NextEntry, Published, Refused, Settled, decode_record
+from broker.batch import NO_SENDER, Batch, decode_batch
+from broker.interface import DeadReason
+from broker.record import Done, Letter, NextEntry, Published, Refused, Settled, decode_record
 from services.view.partition import PartitionView
-from services.worker.concluding import WithPayload
+from services.worker.concluding import WithPayload, letter_of
 from services.worker.deciding import Decision, ToCut, ToPublish, ToRefuse, ToSettle
 from services.worker.record import DecidedBatch, DecidedEntry, encode_outcomes
 from tests.unit.view.records import fence, outcomes, published, settled
@@ -134,6 +136,20 @@ def test_what_was_refused_may_be_tried_again_with_its_key() -> None:
     record, _ = encode(view, keyed(1, (refused, "k"), (PUBLISHED, "k")))
     assert record.batches[0].outcomes == [REFUSED, replace(published("a", 1), key="k")]
     assert record.keys == []
+
+
+@pytest.mark.parametrize("is_replay", [False, True])
+def test_what_is_refused_of_a_replay_is_a_dead_letter_again_once(is_replay: bool) -> None:
+    refused = ToRefuse(REFUSED, is_kept=False)
+    failed = letter_of(publish("a"), Batch("p", 1, []), DeadReason.FAILED, "why", 3)
+    batch = Batch("p", 1, [replace(publish("a"), key="k"), publish("a")], is_replay)
+    entries = [DecidedEntry(0, refused), DecidedEntry(1, refused, (failed,))]
+    record, _ = encode(view_with({}), DecidedBatch(batch, entries))
+    assert record.batches[0].outcomes == [REFUSED, REFUSED]
+    reasons = [sequel.reason for sequel in record.sequels if isinstance(sequel, Letter)]
+    assert reasons == ["refused", "failed"] if is_replay else ["failed"]
+    again = [decode_batch(payload).entries[0].key for payload in record.sequel_payloads]
+    assert again == ["k", ""] if is_replay else [""]
 
 
 @settings(deadline=None)
