@@ -45,7 +45,7 @@ OnDisconnect = TypeVar(
 OnProcess = TypeVar("OnProcess", bound=Callable[[], Awaitable[None] | None])
 
 # So many names' handlers are remembered, some 100 bytes each; then they are looked for anew.
-_REMEMBERED_AT_MOST: Final = 10_000
+REMEMBERED_AT_MOST: Final = 10_000
 
 
 class App:
@@ -143,7 +143,7 @@ class App:
         try:
             return remembered[name]
         except KeyError:
-            if len(remembered) >= _REMEMBERED_AT_MOST:
+            if len(remembered) >= REMEMBERED_AT_MOST:
                 remembered.clear()
             matching = (each for each in self._handlers[kind] if each.pattern.is_match(name))
             found = max(matching, key=lambda each: each.pattern.rank, default=None)

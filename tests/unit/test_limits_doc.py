@@ -83,6 +83,13 @@ CONSTANTS = {
     "answers to them that the broker does not take": (
         "services.worker.hooks.WAITING_BYTES_AT_MOST",
     ),
+    "answers that the worker does not take": ("forebay.host.speaking.KEPT_BYTES_AT_MOST",),
+    "names, of each kind, whose handler is remembered": ("forebay.app.REMEMBERED_AT_MOST",),
+    "what is said of a failure, and where it was": (
+        "forebay.host.failing.TEXT_CHARACTERS_AT_MOST",
+        "forebay.host.failing.TRACE_BYTES_AT_MOST",
+    ),
+    "what a client is told by `Refuse`": ("forebay.outcome.TEXT_CHARACTERS_AT_MOST",),
     "messages to other processes": ("services.front.neighbours.QUEUE_BYTES_AT_MOST",),
     "publications held back for `conflate`, and those they are told against": (
         "services.front.conflation.HELD_BYTES_AT_MOST",
