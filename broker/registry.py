@@ -43,6 +43,9 @@ NODES_AT_MOST = 10_000
 MESSAGE_BYTES_AT_MOST = 4096
 """A longer message is none of these, and is not even parsed."""
 
+OVERDUE_ANNOUNCEMENTS = 2.0
+"""One was missed: a node that lives is seldom so late, and whoever can ask another does."""
+
 # One announcement missed: from then on we may be the ones who hear nothing. Two more would be
 # too late, for others may have been silent for one announcement longer than we.
 _HEARS_ITSELF_ANNOUNCEMENTS = 1.5
@@ -138,6 +141,21 @@ class Registry:
         return sorted(
             (node for node in nodes if role is None or node.role == role), key=lambda node: node.id
         )
+
+    def overdue(self) -> set[str]:
+        """Give the ids of live nodes that have not been heard when they should have been.
+
+        They may be gone, and will count so before long. Nobody is, if we may be the ones who hear
+        nothing.
+        """
+        if not self._hears_itself():
+            return set()
+        now = self._clock.monotonic()
+        return {
+            id_
+            for id_, heard in self._heard_seconds.items()
+            if now - heard > OVERDUE_ANNOUNCEMENTS * _announces_seconds(self._others[id_])
+        }
 
     async def changes(self) -> AsyncIterator[Sequence[Node]]:
         """Give the live nodes now, and again after each change; changes in between are joined.
@@ -260,8 +278,7 @@ class Registry:
     def _patience_seconds(self, node: Node) -> float:
         # Whoever announces itself more often than we do is judged as we are: it takes us so long
         # to notice that we hear nothing.
-        bounded = min(max(node.silent_seconds, _SILENT_SECONDS_AT_LEAST), _SILENT_SECONDS_AT_MOST)
-        return max(bounded, self.node.silent_seconds)
+        return max(_bounded_silence(node), self.node.silent_seconds)
 
     def _forget(self, node_ids: Sequence[str]) -> None:
         gone = [node_id for node_id in node_ids if self._others.pop(node_id, None) is not None]
@@ -280,6 +297,14 @@ class Registry:
         if not self._is_full:
             self._is_full = True
             _log.warning("more than %d nodes on the bus: some are not seen", NODES_AT_MOST)
+
+
+def _bounded_silence(node: Node) -> float:
+    return min(max(node.silent_seconds, _SILENT_SECONDS_AT_LEAST), _SILENT_SECONDS_AT_MOST)
+
+
+def _announces_seconds(node: Node) -> float:
+    return _bounded_silence(node) / ANNOUNCEMENTS_IN_SILENCE
 
 
 def _announcement(node: Node) -> bytes:

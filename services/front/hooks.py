@@ -5,8 +5,8 @@
 Rules
 - Questions of one turn of the loop to the same worker travel in one message. No question has a
   task or a timer of its own: one loop looks after all of them.
-- Workers are asked in turn. When one is gone, or says that it cannot ask its app, another is, each
-  once, within the time that there is.
+- Workers are asked in turn. When one is gone, or overdue, or says that it cannot ask its app,
+  another is, each once, within the time that there is.
 - Nothing that is asked is asked twice of a worker, and no answer counts twice.
 - So many questions are under way in a process; beyond it nothing more is asked.
 
@@ -79,8 +79,9 @@ class Hooks:
         self._oldest: deque[_Question] = deque()
         """All under way, and some that were answered since, in the order of asking."""
         self._gathering: dict[str, list[_Question]] = {}
-        self._workers: list[str] = []
-        """Who can be asked, as of when the gathering began."""
+        self._workers: dict[str, int] = {}
+        """Who can be asked, as of when the gathering began; with how many reasons there are to ask
+        others before."""
         self._has_asked = asyncio.Event()
         self._numbers = 0
         self._turns = 0
@@ -132,16 +133,21 @@ class Hooks:
             self._under_way.pop(question.asked.number, None)
             self._oldest.popleft()
         live = self._neighbours.with_app()
+        prompt = live - self._neighbours.overdue()
         for question in list(self._under_way.values()):
-            if question.worker not in live:
+            is_left = question.worker not in live
+            # A killed one is not known to be gone before nobody waits for its answer any more.
+            if is_left or (question.worker not in prompt and prompt - question.tried):
                 self._pass_on(question, Said.UNANSWERED)
 
     def _pass_on(self, question: _Question, otherwise: Said) -> None:
         """Ask the next worker; if there is none, that is the answer."""
         if not self._gathering:
-            self._workers = sorted(self._neighbours.with_app())
-        workers = [worker for worker in self._workers if worker not in question.tried]
-        if workers:
+            self._look_who_is_there()
+        untried = self._workers.keys() - question.tried
+        if untried:
+            least = min(self._workers[worker] for worker in untried)
+            workers = sorted(worker for worker in untried if self._workers[worker] == least)
             self._turns += 1
             question.worker = workers[self._turns % len(workers)]
             question.tried.add(question.worker)
@@ -151,6 +157,10 @@ class Hooks:
         else:
             # Who has just started does not know all of them yet.
             question.worker = ""
+
+    def _look_who_is_there(self) -> None:
+        self._workers = sorted(self._neighbours.with_app())
+        self._doubted = self._neighbours.overdue()
 
     def _gather(self, question: _Question) -> None:
         if not self._gathering:

@@ -65,6 +65,10 @@ class Neighbours:
         """Give the ids of the live workers that have the team's handlers."""
         return {node.id for node in self._registry.live() if node.has_app}
 
+    def overdue(self) -> set[str]:
+        """Give the ids of those that live, as far as is known, and may be gone."""
+        return self._registry.overdue()
+
     def register(self, kind: type[Told], handler: Callable[[Told], None]) -> None:
         """Have `handler`, which neither waits nor raises, called for each message of a kind."""
         self._handlers[kind] = handler

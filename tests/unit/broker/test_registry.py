@@ -497,3 +497,25 @@ async def test_what_a_process_says_of_its_silence_is_bounded(
         assert ids(a.live()) == ["a", "liar"]
         await clock.advance(61.0)
         assert ids(a.live()) == ["a"]
+
+
+async def test_who_was_not_heard_when_it_should_have_been_is_overdue_before_it_is_gone(
+    broker: EmbeddedBroker, clock: HandClock
+) -> None:
+    async with joining(broker, clock, "a") as a, joining_quickly(broker, clock, "b"):
+        await clock.advance(5 * SILENT_SECONDS)
+        assert a.overdue() == set()
+        broker.disconnect("b")
+        await clock.advance(SILENT_SECONDS / 2)
+        assert ids(a.live()) == ["a", "b"]
+        assert a.overdue() == {"b"}
+
+
+async def test_nobody_is_overdue_to_who_hears_nothing(
+    broker: EmbeddedBroker, clock: HandClock
+) -> None:
+    async with joining(broker, clock, "a") as a, joining_quickly(broker, clock, "b"):
+        broker.disconnect("a")
+        await clock.advance(2 * SILENT_SECONDS)
+        assert ids(a.live()) == ["a", "b"]
+        assert a.overdue() == set()

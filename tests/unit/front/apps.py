@@ -39,6 +39,17 @@ class AppStage(Stage):
         self.stops[number].set()
         await self.until(lambda: len(self.parts.neighbours.with_app()) < live)
 
+    @asynccontextmanager
+    async def another_worker(self, team: Handlers) -> AsyncIterator[None]:
+        """Have one more worker during the block; the front knows."""
+        live = len(self.parts.neighbours.with_app())
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_work(self.broker, self.parts.config, stop, team))
+            await self.until(lambda: len(self.parts.neighbours.with_app()) > live)
+            yield
+            stop.set()
+
 
 @asynccontextmanager
 async def staging_apps(

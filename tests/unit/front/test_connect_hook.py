@@ -178,6 +178,28 @@ async def test_another_worker_is_asked_when_one_has_left() -> None:
         assert all(each.is_connected for each in stage.parts.sessions)
 
 
+async def test_another_worker_is_asked_when_one_is_killed_before_it_counts_as_gone() -> None:
+    killed, other = team(passes), team(passes)
+    killed.gate.clear()
+    async with staging_apps(hook_config(hook_timeout=3), killed) as stage:
+        (gone,) = stage.parts.neighbours.with_app()
+        _, task = await connecting(stage)
+        await stage.until(lambda: len(killed.asked) == 1)
+        stage.broker.disconnect(gone)
+        async with stage.another_worker(other):
+            await stage.pass_time(2.25)
+            # Workers say in real time that they are live.
+            await stage.until(lambda: stage.parts.neighbours.overdue() == {gone})
+            await stage.pass_time(0.25)
+            await asyncio.wait_for(task, 5)
+            assert gone in stage.parts.neighbours.with_app()
+            assert len(other.asked) == 1
+            _, task = await connecting(stage)
+            await asyncio.wait_for(task, 5)
+            assert (len(killed.asked), len(other.asked)) == (1, 2)
+    assert all(each.is_connected for each in stage.parts.sessions)
+
+
 async def test_busy_workers_are_passed_over_and_at_last_the_client_comes_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
