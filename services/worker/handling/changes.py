@@ -12,7 +12,7 @@ Not here: what is done about it (`crew`).
 import asyncio
 import importlib.util
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from pathlib import Path
 
 import structlog
@@ -42,14 +42,15 @@ def folders_of(app: str) -> list[Path]:
     return [here, *(each for each in elsewhere if not each.is_relative_to(here))]
 
 
-async def watch(folders: Iterable[Path]) -> AsyncIterator[None]:
-    """Give a sign whenever Python files have changed, come or gone; several at once are one.
-
-    Cancelling: nothing is lost.
-    """
-    before = await asyncio.to_thread(_times, folders)
+def watch(folders: Sequence[Path]) -> AsyncGenerator[None, None]:
+    """Give a sign whenever Python files have changed, come or gone since now; several are one."""
+    before = _times(folders)
     if len(before) >= FILES_AT_MOST:
         _log.warning("too many files to watch", at_most=FILES_AT_MOST)
+    return _signs(folders, before)
+
+
+async def _signs(folders: Sequence[Path], before: Times) -> AsyncGenerator[None, None]:
     while True:
         await asyncio.sleep(LOOK_SECONDS)
         now = await asyncio.to_thread(_times, folders)
@@ -58,7 +59,7 @@ async def watch(folders: Iterable[Path]) -> AsyncIterator[None]:
             yield
 
 
-def _times(folders: Iterable[Path]) -> Times:
+def _times(folders: Sequence[Path]) -> Times:
     times: Times = {}
     for folder in folders:
         for path in _python_files(str(folder)):

@@ -18,6 +18,7 @@ from forebay.link import Answers, HandlerSpec
 from services.failing import CannotStart
 from services.settings import AppConfig
 from services.worker.counting import WorkerCounters
+from services.worker.handling.alarm import Alarm
 from services.worker.handling.asked import Asked
 from services.worker.handling.hanging import Hanging
 from services.worker.handling.interface import Handled, Question
@@ -56,8 +57,7 @@ class Slot:
         self._hanging = Hanging(app.timeout)
         self._going_for = ""
         self._is_giving_due = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_seconds = 0.0
+        self._pauses = Alarm(self._loop, self._give)
         self._hurry = asyncio.Event()
         self._is_first = True
         self._has_answered = False
@@ -220,18 +220,7 @@ class Slot:
         while process.has_room and (tasks := self._lines.give(now_seconds, process.marks)):
             process.give(tasks)
         if self._lines.next_seconds is not None:
-            self._give_at(self._lines.next_seconds)
-
-    def _give_at(self, at_seconds: float) -> None:
-        if self._timer is not None:
-            if self._timer.when() <= at_seconds and not self._timer.cancelled():
-                return
-            self._timer.cancel()
-        self._timer = self._loop.call_at(at_seconds, self._end_pause)
-
-    def _end_pause(self) -> None:
-        self._timer = None
-        self._give()
+            self._pauses.set(self._lines.next_seconds)
 
     def _hear(self, answers: Answers) -> None:
         process = self._process
