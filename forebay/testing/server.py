@@ -109,7 +109,7 @@ class Server:
         total_seconds = seconds + minutes * 60 + hours * 3600
         if not (math.isfinite(total_seconds) and total_seconds >= 0):
             raise ValueError(f"time does not pass by {total_seconds} seconds")
-        self.ask(Advance(total_seconds))
+        self.ask(Advance(total_seconds), extra_seconds=total_seconds / 3600)
 
     # ---- for the kit and the clients
 
@@ -129,13 +129,15 @@ class Server:
             if self._hosted is not None:
                 self._hosted.end()
 
-    def ask(self, request: Request) -> Rested:
+    def ask(self, request: Request, *, extra_seconds: float = 0.0) -> Rested:
         """Have something done, and let clients know what they were told meanwhile.
+
+        It may take longer than the test's patience by `extra_seconds`.
 
         Raises:
             HandlerFailed: a handler did.
         """
-        answer = self._ask(request)
+        answer = self._ask(request, patience_seconds=self._patience_seconds + extra_seconds)
         self._now = answer.now
         for told in answer.told:
             self._clients[told.client].hear(told.replies)

@@ -17,11 +17,12 @@ SKIPPED_SECONDS_AT_MOST: Final = 120.0
 # Of a float that was added up.
 _NO_TIME: Final = 1e-6
 
-# What is due within a step happens at its end, and so up to a step late. Fine ones for what a test
-# counts in seconds, coarse ones for hours: less than any silence that a process takes for a death.
+# What is due within a step happens at its end, and so up to a step late: fine ones for what a test
+# counts in seconds, coarse ones for days, since a step takes up to a millisecond of the machine's.
+# In the longer ones processes may take each other for dead; in the last hour they meet again.
 _STEP_SECONDS: Final = 0.25
-_COARSE_STEP_SECONDS: Final = 1.0
-_COARSE_BEFORE_SECONDS: Final = 60.0
+_COARSE: Final = ((86_400.0, 300.0), (3_600.0, 30.0), (60.0, 1.0))
+"""While more than so many seconds are left, steps of so many."""
 
 
 class Rest:
@@ -64,7 +65,7 @@ class Rest:
         now = self._clock.monotonic()
         ahead = self._until - now
         if ahead > _NO_TIME:
-            step = _COARSE_STEP_SECONDS if ahead > _COARSE_BEFORE_SECONDS else _STEP_SECONDS
+            step = next((step for left, step in _COARSE if ahead > left), _STEP_SECONDS)
             self._clock.turn(
                 ahead if timer_seconds is None else min(ahead, max(timer_seconds, step))
             )
