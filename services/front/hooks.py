@@ -79,9 +79,10 @@ class Hooks:
         self._oldest: deque[_Question] = deque()
         """All under way, and some that were answered since, in the order of asking."""
         self._gathering: dict[str, list[_Question]] = {}
-        self._workers: dict[str, int] = {}
-        """Who can be asked, as of when the gathering began; with how many reasons there are to ask
-        others before."""
+        self._workers: list[str] = []
+        """Who can be asked, as of when the gathering began."""
+        self._overdue: set[str] = set()
+        """Whom of them to ask after all others."""
         self._has_asked = asyncio.Event()
         self._numbers = 0
         self._turns = 0
@@ -144,10 +145,9 @@ class Hooks:
         """Ask the next worker; if there is none, that is the answer."""
         if not self._gathering:
             self._look_who_is_there()
-        untried = self._workers.keys() - question.tried
-        if untried:
-            least = min(self._workers[worker] for worker in untried)
-            workers = sorted(worker for worker in untried if self._workers[worker] == least)
+        untried = [worker for worker in self._workers if worker not in question.tried]
+        workers = [worker for worker in untried if worker not in self._overdue] or untried
+        if workers:
             self._turns += 1
             question.worker = workers[self._turns % len(workers)]
             question.tried.add(question.worker)
@@ -160,7 +160,7 @@ class Hooks:
 
     def _look_who_is_there(self) -> None:
         self._workers = sorted(self._neighbours.with_app())
-        self._doubted = self._neighbours.overdue()
+        self._overdue = self._neighbours.overdue()
 
     def _gather(self, question: _Question) -> None:
         if not self._gathering:
