@@ -13,6 +13,8 @@ Not here: doing what follows (`following_up`).
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from broker.batch import NO_SENDER, Batch, Entry, EntryKind, encode_batch
 from broker.interface import DeadReason
 from broker.record import Letter, NextEntry, Refused, Replied, Sequel
@@ -59,16 +61,16 @@ class Concluding:
         self._lane = config.app.lane
         self._partitions = config.lanes[config.app.lane].partitions
 
-    def conclude(self, asked: ToHandle, handled: Handled, batch: Batch) -> Decided:
-        """Say what becomes of an entry of a batch, and what follows from it."""
+    def conclude(self, asked: ToHandle, handled: Handled, batch: Batch, key: str) -> Decided:
+        """Say what becomes of an entry of a batch, and what follows; `key` is its handler's."""
         if handled.verdict is Verdict.FAILED:
-            return _fail(asked, handled, batch)
+            return _fail(asked, handled, batch, key)
         try:
             decision = self._decide(asked, handled)
             return Decided(decision, tuple(self._sequels(handled.sides)))
         except _Nonsense as error:
             nonsense = handled._replace(text=f"the handler's answer is of no use: {error}")
-            return _fail(asked, nonsense, batch)
+            return _fail(asked, nonsense, batch, key)
 
     def _decide(self, asked: ToHandle, handled: Handled) -> Decision:
         match handled.verdict:
@@ -125,10 +127,12 @@ class Concluding:
         return WithPayload(sequel, payload)
 
 
-def _fail(asked: ToHandle, handled: Handled, batch: Batch) -> Decided:
+def _fail(asked: ToHandle, handled: Handled, batch: Batch, key: str) -> Decided:
     error = ErrorCode.INTERNAL
     explanation = "\n".join(filter(None, (handled.text, handled.trace)))
-    letter = letter_of(asked.entry, batch, DeadReason.FAILED, explanation, handled.attempts)
+    # With the handler's key: what it wrote elsewhere it finds by it when this is done again.
+    entry = replace(asked.entry, key=asked.entry.key or key)
+    letter = letter_of(entry, batch, DeadReason.FAILED, explanation, handled.attempts)
     return Decided(ToRefuse(Refused(error.code, error.text), is_kept=False), (letter,))
 
 

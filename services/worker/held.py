@@ -204,14 +204,18 @@ class Held:
         self._ready_bytes += size_bytes
 
     def _ask(self, held: HeldDelivery, batch: Batch, place: int, asked: ToHandle) -> None:
+        # The same for every copy, and for every worker that may have the partition. What is done
+        # again from a dead letter keeps the key of its first life.
+        key = f"{batch.producer}/{self._partition.name}/{batch.number}/{place}"
+        if batch.is_replay and asked.entry.key:
+            key = asked.entry.key
+
         def hear(handled: Handled) -> None:
-            decided = DecidedEntry(place, *self._concluding.conclude(asked, handled, batch))
+            decided = DecidedEntry(place, *self._concluding.conclude(asked, handled, batch, key))
             held.decided.append(decided)
             self._count(held, 1, _size_bytes(decided))
             self._has_decided()
 
-        # The same for every copy, and for every worker that may have the partition.
-        key = f"{batch.producer}/{self._partition.name}/{batch.number}/{place}"
         self._handling.ask(self, asked.question(key), hear)
 
 

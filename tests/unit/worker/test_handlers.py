@@ -5,17 +5,20 @@ from collections.abc import Iterator
 
 import pytest
 from msgspec import Raw
+from msgspec.structs import replace
 
 from broker.batch import Batch, Entry, EntryKind, decode_batch
 from broker.interface import DeadReason
 from broker.record import Done, Ordered, Outcome, Published, Refused, Replied
+from services.letters.plan import Plan
+from services.letters.replay import replay
 from services.orders import SendOrder, encode_order
 from services.view.settled import NUMBERS_KEPT
 from services.worker import held, partition, sequels
 from services.worker.handling.interface import Handled, Kind, Question, Side, SideKind, Verdict
 from services.worker.held import AHEAD_AT_MOST
 from tests.unit.view.writing import MAIN
-from tests.unit.worker.parts import Scene, Settlement, batch, turns, until
+from tests.unit.worker.parts import CONFIG, Scene, Settlement, batch, turns, until
 from tests.unit.worker.scripted import PASS, Handler, ScriptedHandling
 
 # As measured for a worker without handlers, and as much again for what follows from a record.
@@ -304,7 +307,23 @@ async def test_an_entry_that_failed_is_refused_and_kept_whoever_dies(
     letter = letters[0]
     assert (letter.reason, letter.channel, letter.attempts) == (DeadReason.FAILED, "a", 3)
     assert letter.explanation == "ValueError: no\napp.py:3 f"
-    assert decode_batch(letter.body).entries == [sent("a", b"1")]
+    assert decode_batch(letter.body).entries == [replace(sent("a", b"1"), key="p/main.0/1/0")]
+
+
+async def test_what_failed_is_done_again_with_the_key_of_its_first_life(scene: Scene) -> None:
+    failure = Handled(Verdict.FAILED, text="ValueError: no", attempts=3)
+    async with answering(publish=always(failure)) as handling, scene.worker("one", handling):
+        await scene.submit(Batch("p", 1, [sent("a", b"1")]))
+        await until(lambda: bool(scene.node.dead_letters()))
+    async with answering(publish=always(PASS)) as mended, scene.worker("next", mended):
+        async with scene.node.open("operator") as broker, broker.dead.read() as letters:
+            plan = Plan(CONFIG)
+            async for held_letter in letters:
+                plan.add(held_letter)
+            await replay(broker, letters, plan)
+        await until(lambda: any(type(each.outcome) is Published for each in scene.settlements()))
+    assert {asked.key for asked in (*handling.asked, *mended.asked)} == {"p/main.0/1/0"}
+    assert [type(each.outcome) for each in scene.settlements()] == [Refused, Published]
 
 
 # ---- limits
