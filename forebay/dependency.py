@@ -266,6 +266,11 @@ def _way_of(function: Callable[..., Any]) -> _Way:
     return _Way.ASYNC_GENERATOR if inspect.isasyncgenfunction(called) else _Way.PLAIN
 
 
+def _annotations_of(function: object) -> dict[str, Any]:
+    annotations: dict[str, Any] = getattr(function, "__annotations__", {})
+    return annotations
+
+
 def name_of(function: object) -> str:
     """What a person calls it."""
     name: str = getattr(function, "__qualname__", type(function).__qualname__)
@@ -297,8 +302,13 @@ def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
         annotated = annotated.func
     if not inspect.isroutine(annotated):
         annotated = getattr(annotated, "__init__" if isinstance(annotated, type) else "__call__")
+    # What it returns is nobody's business here, and may be imported for type checkers alone.
+    named = {key: value for key, value in _annotations_of(annotated).items() if key != "return"}
+    parameters = type("parameters", (), {"__annotations__": named})
     try:
-        return get_type_hints(annotated, include_extras=True)
+        return get_type_hints(
+            parameters, getattr(annotated, "__globals__", None), include_extras=True
+        )
     except (NameError, TypeError, AttributeError) as error:
         raise WrongHandler(
             f"{name_of(function)}: its annotations cannot be read: {error}"

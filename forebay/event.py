@@ -75,6 +75,7 @@ class Event:
     def __init__(self, task: Task) -> None:
         self._task = task
         self.sides: list[Side] | None = None
+        """What is to be done besides, so far; the host takes it with the answer."""
 
     @property
     def _sender(self) -> _Sender:

@@ -26,6 +26,7 @@ from forebay.app import App
 from forebay.host.lines import Lines, open_lines
 from forebay.host.loading import NoApp, load_app, prefer_the_teams_packages, why_not_started
 from forebay.host.speaking import Speaking
+from forebay.host.trying import end_forks
 from forebay.link import TASKS_AT_MOST, CannotServe, Ready, Tasks, encode
 
 # For lines beyond the last handler's timeout: what the loop still has to do is done by then.
@@ -41,6 +42,7 @@ def main() -> None:
     os.set_inheritable(options.page_fd, False)
     end = socket.socket(fileno=options.socket_fd)
     with mmap.mmap(options.page_fd, TASKS_AT_MOST) as marks:
+        end_forks()
         prefer_the_teams_packages()
         try:
             app = load_app(options.app)

@@ -8,7 +8,9 @@ Rules
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Coroutine
+from functools import partial
 from typing import Any, Final
 
 from forebay.app import App
@@ -19,6 +21,9 @@ from forebay.link import Answer, Kind, Task, Verdict
 from forebay.outcome import Disconnect, Refuse
 
 Tried = Answer | None
+
+# A handler that forks and comes back makes two hosts of one socket; the second one must not be.
+_FORKED_EXIT_CODE: Final = 70
 
 # Looking a member up in its enum takes as long as calling a handler.
 _PUBLISH: Final = Kind.PUBLISH
@@ -34,6 +39,8 @@ def try_task(app: App, task: Task) -> Tried | Coroutine[Any, Any, Tried]:
             return _without_handler(task)
         event = handler.read(task)
         result = handler.call(event)
+        if _Forks.is_child:
+            os._exit(_FORKED_EXIT_CODE)
         if result is None:
             if event.sides is None and task.kind is _PUBLISH:
                 return None
@@ -47,6 +54,8 @@ def try_task(app: App, task: Task) -> Tried | Coroutine[Any, Any, Tried]:
 async def _await_result(task: Task, event: Event, awaited: Awaitable[object]) -> Tried:
     try:
         result = await awaited
+        if _Forks.is_child:
+            os._exit(_FORKED_EXIT_CODE)
         if result is None and event.sides is None and task.kind is _PUBLISH:
             return None
         return conclude(task, event, result)
@@ -54,7 +63,18 @@ async def _await_result(task: Task, event: Event, awaited: Awaitable[object]) ->
         return _explain(task, event, error)
 
 
+class _Forks:
+    is_child = False
+
+
+def end_forks() -> None:
+    """From now on, end a process that a handler forks when it comes back from the handler."""
+    os.register_at_fork(after_in_child=partial(setattr, _Forks, "is_child", True))
+
+
 def _explain(task: Task, event: Event | None, error: BaseException) -> Answer:
+    if _Forks.is_child:
+        os._exit(_FORKED_EXIT_CODE)
     match error:
         case Refuse():
             return _refuse(task, event, error)

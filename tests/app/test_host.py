@@ -84,6 +84,21 @@ async def suicidal(call: Call) -> None:
     assert task is not None
     task.cancel()
 
+@app.rpc("forks")
+def forks(call: Call[str]) -> int:
+    child = os.fork()
+    if not child and call.data == "exits":
+        sys.exit(3)
+    return child
+
+@app.rpc("forks slowly")
+async def forks_slowly(call: Call[str]) -> int:
+    return forks(call)
+
+@app.rpc("reap")
+def reap(call: Call[int]) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(call.data, 0)[1])
+
 @app.rpc("deep")
 def deep(call: Call) -> None:
     deep(call)
@@ -261,6 +276,16 @@ def test_a_system_exit_costs_its_own_entry(host: HostProcess) -> None:
     answers = host.answers(2)
     assert answers[1].text == "SystemExit: bye"
     assert answers[2].verdict is Verdict.PASSED
+
+
+@pytest.mark.parametrize("method", ["forks", "forks slowly"])
+@pytest.mark.parametrize("way", [b'"exits"', b'"returns"'])
+def test_a_process_that_a_handler_forks_does_not_serve_too(
+    patient: HostProcess, method: str, way: bytes
+) -> None:
+    child = patient.give(call(1, method, way)).answers(1)[1].data
+    assert patient.give(call(2, "reap", child)).answers(1)[2].data == b"70"
+    assert patient.give(task(3)).answers(1)[3].verdict is Verdict.PASSED
 
 
 def test_a_process_that_dies_leaves_the_mark_of_what_killed_it(host: HostProcess) -> None:

@@ -192,6 +192,17 @@ async def test_methods_objects_and_partials_are_handlers() -> None:
     assert [answer.data for answer in answers] == [b"", b'"hi calm"', b'"hi wild"']
 
 
+async def test_what_a_handler_returns_may_be_known_to_type_checkers_alone() -> None:
+    app = App()
+
+    @app.publish("*")
+    def answers(event: "Publication[int]") -> "Unheard | None":  # type: ignore[name-defined]  # noqa: F821
+        return None
+
+    assert (await tried(app, task(1, b"1"))).verdict is Verdict.PASSED
+    assert (await tried(app, task(1, b'"1"'))).verdict is Verdict.REFUSED
+
+
 async def test_a_handler_behind_an_unsuspecting_decorator_is_awaited() -> None:
     app = App()
 
