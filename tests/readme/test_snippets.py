@@ -17,7 +17,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
@@ -82,6 +82,25 @@ def run_python(block: Block, place: Place) -> None:
     assert "hello from Python" in history, done.stdout
 
 
+def run_app(block: Block, place: Place) -> None:
+    """Hold the app to its types, and its test to pass; the one that stands below it."""
+    app, test = (each for each in blocks(README) if _is_of_app(each))
+    for each in (app, test):
+        name = each.first_line.removeprefix("# ")
+        (place.directory / name).write_text(each.code, encoding="utf-8")
+    tested = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    passed = _run(tested, directory=place.directory)
+    assert "1 passed" in passed.stdout, passed.stdout
+    # Type checkers do not follow the hooks by which a checkout is installed.
+    checked = [sys.executable, "-m", "mypy", "--strict", "."]
+    typed = _run(checked, directory=place.directory, MYPYPATH=str(ROOT))
+    assert typed.returncode == 0, typed.stdout
+
+
+def _is_of_app(block: Block) -> bool:
+    return (block.heading, block.language) == ("Your own Python in between", "python")
+
+
 def run_shell_client(block: Block, place: Place) -> None:
     """The client of the shell, with a line typed into it."""
     install, connect = _commands(block)
@@ -121,7 +140,7 @@ def run_commands(block: Block, place: Place) -> None:
 
 
 def _make(arguments: list[str], place: Place) -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert arguments
     assert set(arguments) <= targets
 
@@ -157,12 +176,12 @@ def _compose(arguments: list[str], place: Place) -> None:
 def _forebay(arguments: list[str], place: Place) -> None:
     name, *rest = arguments
     if name in ("check", "token"):
-        done = _run([sys.executable, "-m", "forebay", *arguments], **_settings(place))
+        done = _run([sys.executable, "-m", "forebay", *arguments], env=_settings(place))
         assert done.returncode == 0, done.stdout
         if name == "token":
             assert done.stdout.count(".") == 2, done.stdout
     elif name in PROCESSES:
-        done = _run([sys.executable, "-m", "forebay", name, "--help"], **_settings(place))
+        done = _run([sys.executable, "-m", "forebay", name, "--help"], env=_settings(place))
         assert done.returncode == 0, done.stdout
         assert all(each in done.stdout for each in rest if each.startswith("--")), done.stdout
     else:
@@ -202,6 +221,8 @@ RUNS: dict[tuple[str, str], Callable[[Block, Place], None]] = {
     ("From a shell", "sh"): run_shell_client,
     ("From Python", "sh"): run_commands,
     ("From Python", "python"): run_python,
+    ("Your own Python in between", "python"): run_app,
+    ("Your own Python in between", "sh"): run_commands,
     ("Production", "sh"): run_commands,
 }
 
@@ -246,12 +267,18 @@ def _settings(place: Place) -> dict[str, str]:
     }
 
 
-def _run(command: list[str], **settings: str) -> subprocess.CompletedProcess[str]:
+def _run(
+    command: list[str],
+    *,
+    directory: Path = ROOT,
+    env: Mapping[str, str] | None = None,
+    **settings: str,
+) -> subprocess.CompletedProcess[str]:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("FOREBAY_")}
     return subprocess.run(
         command,
-        cwd=ROOT,
-        env={**inherited, **settings},
+        cwd=directory,
+        env={**inherited, **(env or {}), **settings},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

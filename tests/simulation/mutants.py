@@ -112,7 +112,7 @@ def _no_fence_needed(stack: ExitStack) -> None:
 
     def begin_anywhere(self: Ledger, position: Position, record: Record) -> Judgement:
         if isinstance(record, Settled) and self.fence is None:
-            self.fence = Fence(FORMAT_VERSION, "", "", "", 1, 0)
+            self.fence = Fence(FORMAT_VERSION, "", record.nonce, "", 1, 0)
             self.fence_position, self.head = position - 1, record.after
         return judge(self, position, record)
 
