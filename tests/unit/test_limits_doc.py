@@ -111,7 +111,11 @@ CONSTANTS = {
         "forebay.link.ANSWER_BYTES_AT_MOST",
         "forebay.link.SIDES_AT_MOST",
     ),
-    "tasks under way in an app process": ("forebay.link.TASKS_AT_MOST",),
+    "entries under way in an app process, and their bytes beyond what its socket takes": (
+        "services.worker.handling.lines.GIVEN_AT_MOST",
+        "services.worker.handling.lines.GIVEN_BYTES_AT_ONCE",
+    ),
+    "… with questions to connect and subscribe handlers": ("forebay.link.TASKS_AT_MOST",),
     "tries of an entry": (
         "services.worker.handling.interface.TRIES_AT_MOST",
         "services.worker.handling.interface.TRYING_SECONDS_AT_MOST",

@@ -21,9 +21,10 @@ from services.worker.counting import WorkerCounters
 from services.worker.handling.alarm import Alarm
 from services.worker.handling.asked import Asked
 from services.worker.handling.hanging import Hanging
-from services.worker.handling.interface import Handled, Question
+from services.worker.handling.interface import Handled, Question, Verdict
 from services.worker.handling.lines import Lines, NoAnswer
 from services.worker.handling.process import AppProcess, NotStarted, running_process
+from services.worker.handling.telling import Telling
 
 _log = structlog.get_logger(__name__)
 
@@ -55,6 +56,7 @@ class Slot:
         self._lines = Lines(counters, _jitter)
         self._process: AppProcess | None = None
         self._hanging = Hanging(app.timeout)
+        self._telling = Telling()
         self._going_for = ""
         self._is_giving_due = False
         self._pauses = Alarm(self._loop, self._give)
@@ -227,9 +229,10 @@ class Slot:
         if process is None:
             return
         self._has_answered = True
-        self._count(answers)
+        now_seconds = self._loop.time()
+        self._count(answers, now_seconds)
         try:
-            self._lines.hear(answers, self._loop.time())
+            self._lines.hear(answers, now_seconds)
         except NoAnswer as error:
             process.disbelieve(str(error))
             return
@@ -238,9 +241,13 @@ class Slot:
         else:
             self._give_soon()
 
-    def _count(self, answers: Answers) -> None:
+    def _count(self, answers: Answers, now_seconds: float) -> None:
         handled = self._counters.app_handled
         if answers.passed:
             handled.add("passed", len(answers.passed))
         for answer in answers.others:
             handled.add(answer.verdict.name.lower())
+            if answer.verdict is Verdict.FAILED:
+                asked = self._lines.under_way.get(answer.number)
+                if asked is not None:
+                    self._telling.tell(asked, answer, now_seconds)
