@@ -90,7 +90,7 @@ def to_json(read: ReadRecord, *, with_payloads: bool) -> str:
             row |= {"wall_seconds": fence.wall_seconds, "cut": fence.cut}
         case Settled() as settled:
             row |= {"kind": "settled", "after": settled.after, "wall_ms": settled.wall_ms}
-            row |= {"followed": settled.followed}
+            row |= {"followed": settled.followed, "keys": settled.keys}
             row["sequels"] = [_sequel_line(sequel) for sequel in settled.sequels]
             row["outcomes"] = [
                 _outcome_row(settling, with_payload=with_payloads)
@@ -134,9 +134,10 @@ def _outcome_row(settling: _Settling, *, with_payload: bool) -> dict[str, Any]:
     row: dict[str, Any] = {"producer": settling.producer, "number": settling.number}
     row["index"] = settling.place
     match settling.outcome:
-        case Published(channel, period, offset, payload_bytes, sender):
+        case Published(channel, period, offset, payload_bytes, sender, key):
             row |= {"outcome": "published", "channel": channel, "period": period}
             row |= {"offset": offset, "payload_bytes": payload_bytes}
+            row |= {"key": key} if key else {}
             row["sender"] = orjson.Fragment(bytes(sender))
             if with_payload and settling.payload is not None:
                 row["payload"] = settling.payload.decode("utf-8", "replace")

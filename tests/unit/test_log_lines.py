@@ -96,6 +96,14 @@ def test_json_has_an_object_a_record() -> None:
     assert "error" in json.loads(to_json(read(UndecodableBody("x"), None), with_payloads=False))
 
 
+def test_json_has_the_keys_that_entries_were_carried_out_with() -> None:
+    keyed = Settled(6, 0, [Outcomes("p", 1, 1, 0, [Published("a", 0, 1, 2, SENDER, "k")])], [b"{}"])
+    row = json.loads(to_json(read(keyed), with_payloads=False))
+    assert (row["outcomes"][0]["key"], row["keys"]) == ("k", [])
+    besides = msgspec.structs.replace(keyed, keys=[("b", "l")])
+    assert json.loads(to_json(read(besides), with_payloads=False))["keys"] == [["b", "l"]]
+
+
 def test_a_start_is_first_last_a_position_or_a_while_ago() -> None:
     assert read_start("first", 0) == 0
     assert read_start("last", 0) == "last"
