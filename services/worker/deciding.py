@@ -12,7 +12,7 @@ Not here: what a handler makes of it (`concluding`).
 import time
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, assert_never
 
 import msgspec
 
@@ -134,9 +134,9 @@ class Deciding:
 
     def decide(self, entry: Entry, partition: Partition) -> Decision | ToHandle:
         """Say what becomes of an entry that came by a partition's pool."""
+        if entry.kind is EntryKind.PUBLISH:
+            return self._decide_publication(entry, partition)
         match entry.kind:
-            case EntryKind.PUBLISH:
-                return self._decide_publication(entry, partition)
             case EntryKind.CUT:
                 return ToCut(entry.payload.decode("ascii", "replace"))
             case EntryKind.ORDER:
@@ -147,6 +147,7 @@ class Deciding:
                 return self._decide_call(entry, Kind.SEND) or _refuse(_NOT_AVAILABLE)
             case EntryKind.LEFT:
                 return self._decide_call(entry, Kind.DISCONNECT) or NOTHING_TO_DO
+        assert_never(entry.kind)
 
     def decide_again(self, entry: Entry, partition: Partition) -> Decision | ToHandle:
         """Say what becomes of a dead letter's entry, for which no rates hold: it was in time."""
