@@ -48,7 +48,10 @@ def forebay_kit() -> Iterator[Kit]:
 
 @pytest.fixture
 def forebay_app() -> App | str | None:
-    """The App of the fixture `forebay`, to be overridden; as it is, there are no handlers."""
+    """The App of the fixture `forebay`, to be overridden.
+
+    As it is, the one that the settings name; if they name none there are no handlers.
+    """
     return None
 
 

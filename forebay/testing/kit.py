@@ -6,6 +6,7 @@ longer needed is kept for the next test.
 
 import pkgutil
 import socket
+import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from os import PathLike
@@ -43,7 +44,8 @@ class Kit:
     ) -> Iterator[Server]:
         """Run a server for as long as the block lasts.
 
-        `app` has the handlers, itself or as "package.module:name"; without one there are none.
+        `app` has the handlers, itself or as "package.module:name"; without one it is the app that
+        the settings name (`app.path`), and if they name none there are no handlers.
 
         `config` is the settings: a file like `forebay.toml`, or its tables as a mapping. What is
         not in it is closed, as it is in a deployment, or with `permissive` open, as it is with
@@ -56,7 +58,7 @@ class Kit:
             SettingsProblem: the settings or the app cannot be used.
             Exception: whatever the app's lifespan raises.
         """
-        app = _find(app)
+        app = _find(app or _named_in(config))
         process = self._take()
         try:
             server = Server(process, patience_seconds, raises_failures=raise_failures)
@@ -107,9 +109,21 @@ def _begin_with_app(server: Server, begin: Begin, app: App) -> None:
             raise
 
 
+def _named_in(config: Settings) -> str | None:
+    """What the settings call their app; that they can be used at all is for the server to say."""
+    if not isinstance(config, Mapping):
+        try:
+            config = tomllib.loads(Path(config or "").read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+    app = config.get("app")
+    path = app.get("path") if isinstance(app, Mapping) else None
+    return path if isinstance(path, str) else None
+
+
 def _find(app: App | str | None) -> App | None:
     if isinstance(app, str):
-        app = pkgutil.resolve_name(app)
+        app = pkgutil.resolve_name(app) if app else None
     if app is None or isinstance(app, App):
         return app
     raise SettingsProblem(f"the app is a {type(app).__name__}, and has to be a forebay.App")

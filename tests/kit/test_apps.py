@@ -6,6 +6,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -252,6 +253,17 @@ def test_an_app_is_found_by_its_name(kit: Kit) -> None:
         client.subscribe("chat:1")
         client.publish("chat:1", "hi")
         assert client.refused == Refused(500, "as it is named")
+
+
+def test_an_app_is_found_where_the_settings_name_it(kit: Kit, tmp_path: Path) -> None:
+    path = tmp_path / "forebay.toml"
+    path.write_text('[app]\npath = "tests.kit.named:app"\n')
+    by_mapping = {"app": {"path": "tests.kit.named:app"}}
+    for config in (path, by_mapping):
+        with kit.run(config=config, permissive=True) as server:
+            client = server.client("42")
+            client.publish("chat:1", "hi")
+            assert client.refused == Refused(500, "as it is named")
 
 
 def test_calls_are_replied_to_refused_or_fail(kit: Kit) -> None:
