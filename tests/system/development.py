@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from broker.local.ports import find_free
-from tests.system.process import ServerProcess
+from tests.system.process import ROOT, ServerProcess
 
 READY_SECONDS = 20.0
 POLL_SECONDS = 0.05
@@ -19,7 +19,7 @@ POLL_SECONDS = 0.05
 
 @asynccontextmanager
 async def development_server(
-    directory: Path, settings: Mapping[str, str] | None = None
+    directory: Path, settings: Mapping[str, str] | None = None, cwd: Path = ROOT
 ) -> AsyncIterator[str]:
     """Run one; gives its address, host and port."""
     (directory / "empty.toml").touch()
@@ -28,7 +28,7 @@ async def development_server(
         "FOREBAY_FRONT__PORT": str(port),
         "FOREBAY_CONFIG": str(directory / "empty.toml"),
     }
-    process = ServerProcess("dev", "services.dev", {**own, **(settings or {})}, directory)
+    process = ServerProcess("dev", "services.dev", {**own, **(settings or {})}, directory, cwd)
     process.start()
     try:
         await _until_ready(process, f"http://localhost:{port}/health/ready")
