@@ -33,6 +33,18 @@ class Connection:
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
+        self.welcome: Reply = {}
+        """What the server answered to the connect."""
+
+    @property
+    def close_code(self) -> int | None:
+        """With what the server has closed it, if it has."""
+        return self._socket.close_code
+
+    @property
+    def close_reason(self) -> str | None:
+        """Why the server has closed it, if it has."""
+        return self._socket.close_reason
 
     async def send(self, *commands: Reply) -> None:
         """Send commands in one frame.
@@ -67,17 +79,17 @@ class Connection:
 
 
 @asynccontextmanager
-async def connected(url: str) -> AsyncIterator[Connection]:
-    """Open a WebSocket and be accepted as an anonymous client.
+async def connected(url: str, **asked: Any) -> AsyncIterator[Connection]:
+    """Open a WebSocket and be accepted: as an anonymous client, if nothing is asked with a token.
 
     Raises:
         ConnectionLost: the server did not answer, or closed.
-        UnexpectedReply: the server does not accept anonymous clients.
+        UnexpectedReply: the server does not accept such clients; it has the reply.
     """
     socket = await _open(url)
     try:
         connection = Connection(socket)
-        await connection.send({"id": 1, "connect": {"name": "by-hand"}})
+        await connection.send({"id": 1, "connect": {"name": "by-hand", **asked}})
         try:
             async with asyncio.timeout(OPEN_SECONDS):
                 first, *_ = await connection.receive()
@@ -85,6 +97,7 @@ async def connected(url: str) -> AsyncIterator[Connection]:
             raise ConnectionLost("no answer to connect") from error
         if "connect" not in first:
             raise UnexpectedReply(first)
+        connection.welcome = first["connect"]
         yield connection
     finally:
         await socket.close()

@@ -9,7 +9,7 @@ Rules: one config file for all, so that they agree; what differs (user, port) is
 import asyncio
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,8 @@ LANES = {"main": 4}
 TOKEN_SECRET = "a secret of the tests, long enough for HS256"
 READY_SECONDS = 30.0
 POLL_SECONDS = 0.05
+
+NOTHING_MORE: Mapping[str, Mapping[str, str]] = {}
 
 # Channels enough that each of four partitions has some.
 WARM_UP_CHANNELS = [f"open:warm-up-{number}" for number in range(16)]
@@ -305,31 +307,37 @@ async def deployed(
     partitions: int = LANES["main"],
     route: Route = directly,
     app: str = "",
+    more_config: str = "",
+    variables: Mapping[str, Mapping[str, str]] = NOTHING_MORE,
 ) -> AsyncIterator[Deployment]:
     """Run fronts and workers until the context ends; on entering, all of them work.
 
-    Workers have handlers if there is an `app`, which has a second for each try.
+    Workers have handlers if there is an `app`, which has a second for each try. A process, known by
+    its name, may have further environment variables.
 
     Raises:
         NotReady: a process ended or hung while it started.
     """
     await apply_topology(access.admin.split(","), prefix=prefix, lanes={"main": partitions})
     config = directory / "forebay.toml"
-    config.write_text(CONFIG.format(prefix=prefix, partitions=partitions))
+    config.write_text(CONFIG.format(prefix=prefix, partitions=partitions) + more_config)
     deployment = Deployment()
     for number in range(workers):
         name = f"worker-{number}"
         url = route(name, access.worker)
         settings = {"FOREBAY_CONFIG": str(config), "FOREBAY_RABBITMQ__URL": url}
         settings |= {"FOREBAY_APP__PATH": app, "FOREBAY_APP__TIMEOUT": "1s"} if app else {}
+        settings |= variables.get(name, {})
         deployment.workers.append(ServerProcess(name, "services.worker", settings, directory))
     for number, port in enumerate(find_free(fronts)):
+        name = f"front-{number}"
         settings = {
             "FOREBAY_CONFIG": str(config),
-            "FOREBAY_RABBITMQ__URL": route(f"front-{number}", access.front),
+            "FOREBAY_RABBITMQ__URL": route(name, access.front),
             "FOREBAY_FRONT__PORT": str(port),
+            **variables.get(name, {}),
         }
-        process = ServerProcess(f"front-{number}", "services.front", settings, directory)
+        process = ServerProcess(name, "services.front", settings, directory)
         deployment.fronts.append(Front(process, port))
     try:
         for process in deployment.processes:
