@@ -263,6 +263,12 @@ def test_a_handler_that_waits_too_long_fails_alone(host: HostProcess) -> None:
     assert {host.mark(number) for number in (1, 2, 3)} == {Mark.ENDED}
 
 
+def test_a_handler_that_was_cancelled_leaves_nothing_of_it_to_the_next(host: HostProcess) -> None:
+    host.give(call(1, "stubborn")).answers(1)
+    # A task group in a task that somebody has cancelled before says that it was cancelled.
+    assert host.give(call(2, "group")).answers(1)[2].text == "ValueError: inside"
+
+
 def test_a_handler_that_cancels_itself_harms_nobody(host: HostProcess) -> None:
     host.give(*(call(number, "suicidal", line="l") for number in (1, 2)), task(3), task(4))
     answers = host.answers(4)
