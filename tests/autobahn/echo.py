@@ -13,6 +13,7 @@ from aiohttp import web
 from broker.embedded import EmbeddedBroker
 from broker.local.ports import HOST
 from services.config import load_config
+from services.front.admission import Admission
 from services.front.connecting import begin, identify
 from services.front.encodings.websocket_json import WEBSOCKET_JSON
 from services.front.listening import listening, open_sockets
@@ -37,7 +38,7 @@ class EchoConversation:
 
     async def open(self, session: Session) -> None:
         """See `Conversation.open`; whoever comes is let in, so that nobody is stale."""
-        begin(session, identify(session, ""))
+        begin(session, Admission(identify(session, "")))
 
     async def receive(self, session: Session, frame: bytes) -> None:
         """See `Conversation.receive`."""
