@@ -148,6 +148,12 @@ class Slot:
 
     async def _serve(self, process: AppProcess) -> None:
         ready = await process.started(self._app.start_timeout)
+        memory_bytes = process.memory_bytes()
+        if memory_bytes > self._app.memory_limit:
+            raise NotStarted(
+                f"it takes {memory_bytes >> 20} MiB of memory at its start, and app.memory_limit is"
+                f" {self._app.memory_limit >> 20} MiB"
+            )
         self._counters.app_starts.value += 1
         self._is_first = False
         self._said = ""

@@ -129,6 +129,28 @@ def may(subscribe):
 """
 
 
+# Now and then the first try of an entry ends the process that all are in.
+CRASHING = """
+import asyncio, os, random
+from forebay import App
+
+app = App()
+
+def crash_now_and_then(publication):
+    if int(publication.key) % 75 in (7, 30) and publication.attempt == 1:
+        os._exit(1)
+
+@app.publish("waits:*")
+async def waits(publication):
+    await asyncio.sleep(random.uniform(0, 0.02))
+    crash_now_and_then(publication)
+
+@app.publish("*")
+def look(publication):
+    crash_now_and_then(publication)
+"""
+
+
 class Asking:
     """What was asked of handlers, and what was heard."""
 

@@ -107,6 +107,14 @@ async def test_an_app_that_takes_too_long_to_start_is_given_up(tmp_path: Path) -
     assert children() == []
 
 
+async def test_an_app_that_is_larger_than_it_may_become_does_not_start(tmp_path: Path) -> None:
+    source = "kept = bytearray(b'x' * 100_000_000)\n" + PASSING
+    with pytest.raises(ExceptionGroup) as failure:
+        async with running_app(tmp_path, source, memory_limit="64MiB"):
+            pass
+    assert "app.memory_limit is 64 MiB" in str(failure.value.exceptions[0])
+
+
 async def test_a_teams_own_packages_are_found_that_are_called_as_ours(tmp_path: Path) -> None:
     (tmp_path / "services.py").write_text("WHOSE = 'the team'")
     (tmp_path / "broker").mkdir()  # without an __init__.py

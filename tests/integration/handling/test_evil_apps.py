@@ -7,6 +7,7 @@ import pytest
 from services.worker.counting import WorkerCounters
 from services.worker.handling.interface import TRIES_AT_MOST, Verdict
 from tests.integration.handling.apps import (
+    CRASHING,
     EVIL,
     Asking,
     running_app,
@@ -96,3 +97,17 @@ async def test_a_process_that_leaks_is_replaced_and_costs_no_entry(tmp_path: Pat
             await asking.all_heard()
         assert verdicts(await asking.all_heard()) == {Verdict.PASSED}
         assert counters.app_deaths.value == 0
+
+
+async def test_an_app_that_crashes_now_and_then_costs_no_entry_and_no_order(tmp_path: Path) -> None:
+    counters = WorkerCounters()
+    async with running_app(tmp_path, CRASHING, counters=counters, processes=2) as crew:
+        asking = Asking(crew)
+        for number in range(600):
+            asking.ask(f"{'waits' if number % 2 else 'room'}:{number % 60}", str(number))
+        heard = await asking.all_heard()
+    assert counters.app_deaths.value >= 16
+    assert verdicts(heard) == {Verdict.PASSED}
+    for line in range(60):
+        in_order = [int(key) for key, _ in asking.heard if int(key) % 60 == line]
+        assert in_order == sorted(in_order)
