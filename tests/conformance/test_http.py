@@ -61,12 +61,13 @@ async def test_a_client_gets_what_the_protocol_names(
     async with aiohttp.ClientSession() as http:
         client = kind(http, server.port)
         try:
-            await _holds(pair[1], client)
+            await holds(pair[1], client)
         finally:
             client.leave()
 
 
-async def _holds(vector: Vector, client: HttpClient) -> None:
+async def holds(vector: Vector, client: HttpClient) -> None:
+    """Play a vector with this client."""
     if vector.connect is not None:
         await client.say(_line({"id": 1, "connect": vector.connect}))
         assert "connect" in await client.line()
