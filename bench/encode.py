@@ -12,7 +12,7 @@ from functools import partial
 from services.front.encodings.websocket_json import WEBSOCKET_JSON
 from services.front.encodings.websocket_protobuf import WEBSOCKET_PROTOBUF
 from services.view.history import Publication
-from services.wire import json_codec, protobuf_codec
+from services.wire import json_codec, protobuf_commands
 from tests.conformance.protobuf import translate
 
 TIMES, ROUNDS = 5_000, 7
@@ -34,7 +34,7 @@ def main() -> int:
         rows: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
             "decode": (
                 partial(json_codec.decode_frame, publish),
-                partial(protobuf_codec.decode_frame, translate(publish)),
+                partial(protobuf_commands.decode_frame, translate(publish)),
             ),
             "encode": (
                 partial(WEBSOCKET_JSON.encode, "chat:room", publications, 1, "e"),

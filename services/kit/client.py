@@ -22,7 +22,7 @@ from services.front.parts import Parts
 from services.front.receiving import receive
 from services.front.session import Session
 from services.wire import client_pb2
-from services.wire.protobuf_codec import decode_frame
+from services.wire.protobuf_commands import decode_frame
 
 # As every client's of tests, from those that are kept for documents (RFC 5737).
 _REMOTE: Final = "192.0.2.1"

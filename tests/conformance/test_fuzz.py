@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from services.wire import json_codec, protobuf_codec
+from services.wire import json_codec, protobuf_commands
 from tests.conformance.fuzzing import Decode, read
 from tests.conformance.mutator import (
     mutated_frames,
@@ -23,7 +23,7 @@ FRAMES = 100_000
     ("frames", "decode"),
     [
         (mutated_frames, json_codec.decode_frame),
-        (mutated_protobuf_frames, protobuf_codec.decode_frame),
+        (mutated_protobuf_frames, protobuf_commands.decode_frame),
     ],
     ids=["json", "protobuf"],
 )
@@ -54,7 +54,7 @@ def test_every_vector_in_protobuf_is_read() -> None:
     assert small
     assert large
     for frame in (*small, *large):
-        assert read(frame, protobuf_codec.decode_frame)[1] == 0
+        assert read(frame, protobuf_commands.decode_frame)[1] == 0
 
 
 def test_the_same_seed_gives_the_same_frames() -> None:

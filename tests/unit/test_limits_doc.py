@@ -21,7 +21,7 @@ CONSTANTS = {
     "runs of brackets in odd commands of one frame": ("services.wire.odd_json.RUNS_A_FRAME",),
     "members of an odd command": ("services.wire.odd_json.MEMBERS_AT_MOST",),
     "positions, or headers, in a connect in Protobuf": (
-        "services.wire.protobuf_codec.MEMBERS_A_CONNECT",
+        "services.wire.protobuf_commands.MEMBERS_A_CONNECT",
     ),
     "nesting of a payload": ("services.wire.payload.DEEPEST_LEVELS",),
     "a channel's name": ("services.wire.channel.LONGEST_BYTES",),

@@ -21,7 +21,7 @@ from services.front.transports.requests import (
 )
 from services.front.transports.streaming import Spoken, stream
 from services.front.transports.websocket import PARTS
-from services.wire.protobuf_codec import decode_frame
+from services.wire.protobuf_commands import decode_frame
 
 JSON_CONTENT_TYPE: Final = "application/json; charset=utf-8"
 

@@ -31,7 +31,7 @@ from services.front.transports.frame_reader import FrameReader
 from services.front.transports.frames import NO_CODE, frame_close, frame_pong, is_close_code
 from services.origins import may_connect_from
 from services.wire.errors import Disconnect
-from services.wire.protobuf_codec import decode_frame
+from services.wire.protobuf_commands import decode_frame
 
 _log = structlog.get_logger(__name__)
 

@@ -22,7 +22,7 @@ from services.front.receiving import receive
 from services.front.run import assemble
 from services.front.session import Session
 from services.settings import Config
-from services.wire.protobuf_codec import decode_frame
+from services.wire.protobuf_commands import decode_frame
 from services.worker.app import run_worker
 from services.worker.counting import WorkerCounters
 from services.worker.handling.interface import Handling

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.wire import client_pb2, json_codec
+from services.wire import client_pb2, json_codec, protobuf_commands
 from services.wire import protobuf_codec as codec
 from services.wire.command import (
     EMPTY,
@@ -137,13 +137,13 @@ INFOS = st.builds(
 
 def refused(frame: bytes) -> ProtocolError:
     with pytest.raises(ProtocolError) as caught:
-        codec.decode_frame(frame)
+        protobuf_commands.decode_frame(frame)
     assert caught.value.disconnect is Disconnect.BAD_REQUEST
     return caught.value
 
 
 def only(frame: bytes) -> Command:
-    [command] = codec.decode_frame(frame)
+    [command] = protobuf_commands.decode_frame(frame)
     return command
 
 
@@ -194,7 +194,7 @@ def _is_empty(value: Any) -> bool:
 @given(st.lists(COMMANDS, min_size=1, max_size=4))
 def test_json_and_protobuf_decode_to_the_same_values(commands: list[Command]) -> None:
     from_json = json_codec.decode_frame(b"\n".join(map(in_json, commands)))
-    from_protobuf = codec.decode_frame(encode_commands(commands))
+    from_protobuf = protobuf_commands.decode_frame(encode_commands(commands))
     assert plain(from_protobuf) == plain(from_json) == plain(commands)
 
 
@@ -273,7 +273,7 @@ def test_commands_before_a_broken_one_are_kept() -> None:
 
 
 def test_a_frame_of_more_commands_than_allowed_ends_the_session() -> None:
-    assert len(codec.decode_frame(b"\x00" * json_codec.COMMANDS_A_FRAME)) == 2048
+    assert len(protobuf_commands.decode_frame(b"\x00" * json_codec.COMMANDS_A_FRAME)) == 2048
     assert len(refused(b"\x00" * 65_536).commands) == json_codec.COMMANDS_A_FRAME
 
 
@@ -288,7 +288,7 @@ def test_a_frame_of_more_commands_than_allowed_ends_the_session() -> None:
 def test_a_connect_of_more_members_than_allowed_ends_the_session(
     connect_with: Callable[[list[str]], ConnectRequest],
 ) -> None:
-    members = [str(number) for number in range(codec.MEMBERS_A_CONNECT + 1)]
+    members = [str(number) for number in range(protobuf_commands.MEMBERS_A_CONNECT + 1)]
     refused(encode_commands([Command(1, connect_with(members))]))
     only(encode_commands([Command(1, connect_with(members[1:]))]))
 
@@ -309,14 +309,14 @@ def test_a_hostile_frame_is_read_in_linear_time(frame: bytes) -> None:
     # Ten times what the slowest takes on a busy machine; quadratic work would take minutes.
     began = time.process_time()
     with contextlib.suppress(ProtocolError):
-        codec.decode_frame(frame)
+        protobuf_commands.decode_frame(frame)
     assert time.process_time() - began < 0.5
 
 
 @given(st.binary(max_size=200))
 def test_bytes_of_any_kind_are_commands_or_a_protocol_error(frame: bytes) -> None:
     with contextlib.suppress(ProtocolError):
-        assert codec.decode_frame(frame)
+        assert protobuf_commands.decode_frame(frame)
 
 
 @given(
@@ -331,7 +331,7 @@ def test_a_mutated_frame_yields_commands_or_a_protocol_error(
         at %= len(frame) + 1
         frame[at : at + cut_bytes] = piece
     try:
-        found: Sequence[Command] = codec.decode_frame(bytes(frame))
+        found: Sequence[Command] = protobuf_commands.decode_frame(bytes(frame))
     except ProtocolError as error:
         found = error.commands
     for command in found:
