@@ -201,7 +201,9 @@ class Acting(Event):
         self._order(RefreshOrder(user=user, client=client, expire_at=unix_seconds(expire_at)))
 
     def expire(self, user: str, *, client: str = "") -> None:
-        """Let a user's sessions expire now: their SDKs ask for a new token, or are disconnected.
+        """Let a user's sessions expire now: they are ended with 3005, and SDKs come back at once.
+
+        Who comes back has to have a token that lasts still, and the connect handler is asked again.
 
         Raises:
             ValueError: neither user nor client is given.

@@ -17,6 +17,9 @@ from centrifuge import (
     LeaveContext,
     Publication,
     PublicationContext,
+    ServerPublicationContext,
+    ServerSubscribedContext,
+    ServerUnsubscribedContext,
     SubscribedContext,
     Subscription,
     SubscriptionEventHandler,
@@ -46,6 +49,11 @@ class ClientEvents(ClientEventHandler):  # type: ignore[misc]  # the package shi
     connected: asyncio.Queue[ConnectedContext] = field(default_factory=asyncio.Queue)
     disconnected: asyncio.Queue[DisconnectedContext] = field(default_factory=asyncio.Queue)
 
+    subscribed: asyncio.Queue[ServerSubscribedContext] = field(default_factory=asyncio.Queue)
+    """By the server, as are these two."""
+    unsubscribed: asyncio.Queue[ServerUnsubscribedContext] = field(default_factory=asyncio.Queue)
+    publications: asyncio.Queue[ServerPublicationContext] = field(default_factory=asyncio.Queue)
+
     async def on_connecting(self, ctx: ConnectingContext) -> None:
         self.connecting.put_nowait(ctx)
 
@@ -54,6 +62,15 @@ class ClientEvents(ClientEventHandler):  # type: ignore[misc]  # the package shi
 
     async def on_disconnected(self, ctx: DisconnectedContext) -> None:
         self.disconnected.put_nowait(ctx)
+
+    async def on_subscribed(self, ctx: ServerSubscribedContext) -> None:
+        self.subscribed.put_nowait(ctx)
+
+    async def on_unsubscribed(self, ctx: ServerUnsubscribedContext) -> None:
+        self.unsubscribed.put_nowait(ctx)
+
+    async def on_publication(self, ctx: ServerPublicationContext) -> None:
+        self.publications.put_nowait(ctx)
 
 
 @dataclass
@@ -103,6 +120,7 @@ async def python_client(
     get_token: GetToken | None = None,
     shortest_pause_seconds: float = 0.1,
     use_protobuf: bool = False,
+    data: Any = None,
 ) -> AsyncIterator[tuple[Client, ClientEvents]]:
     """Make a client and let it connect; it is disconnected when the context ends."""
     events = ClientEvents()
@@ -113,6 +131,7 @@ async def python_client(
         get_token=get_token,
         proxy=None,
         use_protobuf=use_protobuf,
+        data=data,
         min_reconnect_delay=shortest_pause_seconds,
         max_reconnect_delay=1.0,
     )

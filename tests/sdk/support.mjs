@@ -58,6 +58,14 @@ function read(value) {
 
 /** The SDK in Protobuf for an application whose payloads are JSON. */
 class ClientInProtobuf extends CentrifugeProtobuf {
+  constructor(endpoint, { data, ...options }) {
+    super(endpoint, data === undefined ? options : { ...options, data: toBytes(data) });
+  }
+
+  send(data) {
+    return super.send(toBytes(data));
+  }
+
   publish(channel, data) {
     return super.publish(channel, toBytes(data));
   }

@@ -37,6 +37,13 @@ def node() -> str:
 def test_the_javascript_sdk_finds_what_it_expects(
     scenarios: str, transport: str, encoding: str, node: str, fronts: list[str]
 ) -> None:
+    run_scenarios(node, scenarios, transport, encoding, fronts)
+
+
+def run_scenarios(
+    node: str, scenarios: str, transport: str, encoding: str, fronts: list[str]
+) -> None:
+    """Run a file of scenarios over one transport, in one encoding."""
     done = subprocess.run(
         [node, "--test", "--test-reporter=spec", scenarios],
         cwd=FOLDER,
