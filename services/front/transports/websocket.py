@@ -46,6 +46,9 @@ PROTOBUF_SUBPROTOCOL: Final = "centrifuge-protobuf"
 _GRACE_SECONDS: Final = (2.0, 2.5)
 _SLOW_GRACE_SECONDS: Final = (0.5, 2.5)
 
+# Of a close frame, from here on.
+_OUR_CODES: Final = 3000
+
 _VERSION_HEADER: Final = "Sec-WebSocket-Version"
 
 # `receive` gives what has arrived without a turn of the loop, and one read can bring thousands. At
@@ -310,7 +313,7 @@ def _fail(session: Session, code: int, why: str) -> Literal[False]:
             user=session.user,
             remote=session.remote,
         )
-    session.leave()
+    session.leave(int(code))
     session.outbox.close(frame_close(code))
     return False
 
@@ -320,7 +323,8 @@ def _answer_close(session: Session, code: int) -> None:
     if code != NO_CODE and not is_close_code(code):
         _fail(session, WSCloseCode.PROTOCOL_ERROR, f"a close with the code {code}")
         return
-    session.leave()
+    # The others are for us to give.
+    session.leave(code if code < _OUR_CODES else NO_CODE)
     session.outbox.close(frame_close(code))
 
 

@@ -1,4 +1,4 @@
-"""What the connect handler is told of a client's request, over real sockets."""
+"""What the team's handlers are told of how a client came, and how it went, over real sockets."""
 
 import asyncio
 import json
@@ -9,18 +9,22 @@ import pytest
 import pytest_asyncio
 
 from broker.embedded import EmbeddedBroker
-from forebay.hooks import ConnectAsk, decode_hook
+from forebay.hooks import ConnectAsk, LeaveNote, decode_hook
 from services.front.listening import open_sockets
 from services.front.run import run_front
 from services.worker.app import run_worker
 from services.worker.counting import WorkerCounters
 from services.worker.handling.interface import Kind
-from tests.unit.front.handlers import Handlers, refuses
+from tests.unit.front.handlers import Handlers, passes, refuses
 from tests.unit.front.stage import open_config
 
 HEADERS = {"Origin": "https://example.org", "Cookie": "a=1", "X-Trace": "7", "X-Secret": "s"}
 CONFIG = open_config(
-    app={"connect_handler": True, "connect_headers": ["cookie", "X-Trace", "X-Absent"]},
+    app={
+        "connect_handler": True,
+        "disconnect_handler": True,
+        "connect_headers": ["cookie", "X-Trace", "X-Absent"],
+    },
     client={"allowed_origins": ["https://example.org"]},
     front={"drain_seconds": 0},
     plain={"enabled": True},
@@ -93,3 +97,26 @@ async def test_the_handler_is_told_how_a_client_came_and_of_the_headers_that_are
     assert ask.origin == "https://example.org"
     assert ask.headers == {"cookie": "a=1", "x-trace": "7"}
     assert ask.remote == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("closes_with", "told"),
+    [(1000, 1000), (4501, 0), (None, 0)],
+    ids=["by itself", "with a code of ours", "without a word"],
+)
+async def test_the_handler_is_told_with_what_code_a_client_has_left(
+    asked: tuple[str, Handlers], closes_with: int | None, told: int
+) -> None:
+    address, handlers = asked
+    handlers.handlers = {Kind.CONNECT: passes, Kind.DISCONNECT: passes}
+    async with asyncio.timeout(10), aiohttp.ClientSession(headers=HEADERS) as session:
+        socket = await session.ws_connect(f"ws://{address}/connection/websocket")
+        await socket.send_str('{"id":1,"connect":{}}')
+        await socket.receive()
+        if closes_with is None:
+            await session.close()
+        else:
+            await socket.close(code=closes_with)
+        while len(handlers.asked) < 2:  # noqa: ASYNC110  (nothing tells)
+            await asyncio.sleep(0.001)
+    assert decode_hook(handlers.asked[1].data, LeaveNote).code == told
