@@ -116,6 +116,9 @@ CONSTANTS = {
         "services.worker.handling.lines.GIVEN_BYTES_AT_ONCE",
     ),
     "… with questions to connect and subscribe handlers": ("forebay.link.TASKS_AT_MOST",),
+    "time to end, for shutdown hooks and lifespans": (
+        "services.worker.handling.process.STOP_SECONDS",
+    ),
     "tries of an entry": (
         "services.worker.handling.interface.TRIES_AT_MOST",
         "services.worker.handling.interface.TRYING_SECONDS_AT_MOST",

@@ -9,6 +9,7 @@
     process       a running one: its page, its memory, its end
     conversation  frames on its socket
     starting      what it runs first
+    alarm         the next time at which there is something to give
     telling       failed tries, in the log
     changes       when the team's code changes
     command_line  the options by which an app is named

@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -154,7 +155,7 @@ class AppProcess:
                     _log.warning("app process killed", pid=self.pid, reason="it did not end")
         finally:
             self.kill()
-            await asyncio.wait((self._exit,))
+            await _until_done(self._exit)
 
     def kill(self) -> None:
         """Kill it, and what is left of what it has started."""
@@ -225,16 +226,25 @@ async def _started(app: AppConfig, socket_fd: int, page_fd: int) -> asyncio.subp
     """Start it. Cancelling: it is started nevertheless, for only then can it be ended."""
     starting_it = asyncio.create_task(_start(app, socket_fd, page_fd))
     try:
-        await asyncio.wait((starting_it,))
+        await _until_done(starting_it)
     except asyncio.CancelledError:
-        while not starting_it.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait((starting_it,))
         process = starting_it.result()
         process.kill()
         await process.wait()
         raise
     return starting_it.result()
+
+
+async def _until_done(soon: asyncio.Task[Any]) -> None:
+    """Wait for what will be done soon, whatever else. Cancelling: only then."""
+    is_cancelled = False
+    while not soon.done():
+        try:
+            await asyncio.wait((soon,))
+        except asyncio.CancelledError:
+            is_cancelled = True
+    if is_cancelled:
+        raise asyncio.CancelledError
 
 
 async def _start(app: AppConfig, socket_fd: int, page_fd: int) -> asyncio.subprocess.Process:
