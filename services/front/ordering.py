@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from broker.clock import Clock
-from services.auth import ServerSubscription
+from services.auth import CLAIM_BYTES_AT_MOST, ServerSubscription
 from services.front.connecting import end_of_grace, end_of_term, time_to_live
 from services.front.enrolling import enroll, place_in
 from services.front.measures import Measures
@@ -36,7 +36,7 @@ from services.orders import (
 )
 from services.wire.command import ConnectRequest
 from services.wire.errors import Disconnect, Refusal, find_ending, find_unsubscribe
-from services.wire.payload import one_line
+from services.wire.payload import one_line, validate_payload
 from services.wire.reply import MessagePush, Payload, RefreshPush, SubscribePush
 
 _log = structlog.get_logger(__name__)
@@ -63,6 +63,7 @@ class Ordering:
         """Do what an order says, as far as sessions here are meant. Never waits."""
         try:
             order = decode_order(payload)
+            _check(order)
         except NoOrder as error:
             # A later version's, or another program's: whoever wrote it hears from its own front.
             self._measures.orders.add("unknown")
@@ -127,6 +128,26 @@ class Ordering:
         except Refusal as refusal:
             return _pass_over(session, refusal.error.message)
         return "done"
+
+
+def _check(order: Order) -> None:
+    """Whether clients can be told what an order has for them.
+
+    Raises:
+        NoOrder: they cannot; or what others are to see is longer than a token may have it.
+    """
+    match order:
+        case SendOrder():
+            payloads: tuple[msgspec.Raw | None, ...] = (order.data,)
+        case SubscribeOrder():
+            payloads = order.info, order.data
+            if len(_raw(order.info)) > CLAIM_BYTES_AT_MOST:
+                raise NoOrder(f"info is over {CLAIM_BYTES_AT_MOST} bytes")
+        case _:
+            return
+    for payload in payloads:
+        if payload is not None and validate_payload(bytes(payload)) is not None:
+            raise NoOrder("it has what is no JSON for a client")
 
 
 def _pass_over(session: Session, why: str) -> str:

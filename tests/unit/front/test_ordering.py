@@ -345,10 +345,34 @@ async def test_who_comes_after_an_order_is_not_meant_even_if_its_log_is_read_ane
     assert late.closed == 3503
 
 
-async def test_what_is_no_order_does_no_harm(stage: Stage) -> None:
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"{}",
+        b'{"order":"dance","user":"ann"}',
+        b'{"order":"disconnect"}',
+        b'{"order":"disconnect","user":"\\ud800"}',
+        b'{"order":"send","user":"ann","data":1e999}',
+        b'{"order":"subscribe","user":"ann","channel":"a","data":1e999}',
+        b'{"order":"subscribe","user":"ann","channel":"a","info":"%b"}' % (b"x" * 5000),
+    ],
+)
+async def test_what_is_no_order_does_no_harm(stage: Stage, payload: bytes) -> None:
     ann = await come(stage, "ann")
-    for payload in (b"", b"{}", b'{"order":"dance","user":"ann"}', b'{"order":"disconnect"}'):
-        stage.parts.ordering.carry_out(payload)
+    stage.parts.ordering.carry_out(payload)
+    assert ann.closed is None
+    assert pushes(ann) == []
+    assert len(stage.parts.hub) == 0
+
+
+@pytest.mark.parametrize("expire_at", [1e308, NOW])
+async def test_a_time_beyond_all_times_is_far_away(
+    stage: Stage, giver: Giver, expire_at: float
+) -> None:
+    ann = await come(stage, "ann")
+    await giver.give(SubscribeOrder(user="ann", channel="plain:a", expire_at=expire_at))
+    await giver.give(RefreshOrder(user="ann", expire_at=max(expire_at, NOW + 10)))
     assert ann.closed is None
 
 
