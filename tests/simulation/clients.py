@@ -13,7 +13,7 @@ from msgspec import Raw
 
 from broker.batch import Entry, EntryKind
 from broker.partition import Partition
-from broker.record import Outcome, Refused
+from broker.record import Outcome, Published, Refused
 from services.front.encoding import Encoding, Frame
 from services.front.hub import Subscription
 from services.front.outbox import Outbox
@@ -89,6 +89,27 @@ class Note:
         self.is_given_up = True
 
 
+class Repeat:
+    """An entry that is offered again with its key, by somebody who does not know that it need not.
+
+    It comes to nothing, unless a log that was lost had known its key.
+    """
+
+    def __init__(self, world: "World", entry: Entry) -> None:
+        self._world = world
+        self._entry = entry
+
+    def settled(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Published) and not self._world.traits.is_log_lost:
+            self._world.report(f"{self._entry.payload!r} came again, and to {outcome}")
+
+    def confirmed(self) -> None: ...
+
+    def refused(self) -> None: ...
+
+    def given_up(self) -> None: ...
+
+
 class Publisher:
     """Offers entries at a front, now and then, until the world closes or the front dies."""
 
@@ -96,24 +117,35 @@ class Publisher:
         self._world = world
         self._front = front
         self._random = Random(f"{world.seed} publisher {front.name}")
+        self._repeating = Random(f"{world.seed} repeats of {front.name}")
 
     async def run(self) -> None:
         while not self._world.is_closing:
             await asyncio.sleep(self._random.expovariate(self._world.rate))
             for _ in range(self._random.choice((1, 1, 1, 2, 3, 12))):
                 self.offer(self._random.choice(CHANNELS))
+            if self._world.traits.has_repeats and self._repeating.random() < 0.3:
+                self._repeat()
 
     def offer(self, channel: str) -> Note:
         number = len(self._world.journal.notes)
         is_valid = self._random.random() > 0.04
         payload = b'{"n":%d%s' % (number, b"}" if is_valid else b"")
-        entry = Entry(EntryKind.PUBLISH, channel, _SENDER, payload)
+        key = f"key {number}" if self._world.traits.has_repeats else ""
+        entry = Entry(EntryKind.PUBLISH, channel, _SENDER, payload, key)
         partition = self._front.view.partition_of(channel)
         note = Note(self._world, self._front.producer.id, partition, entry)
         self._world.journal.notes.append(note)
         if not self._front.producer.offer(partition, entry, note):
             note.refused()
         return note
+
+    def _repeat(self) -> None:
+        notes = self._world.journal.notes
+        note = self._repeating.choice(notes) if notes else None
+        if note is not None and isinstance(note.outcome, Published):
+            repeat = Repeat(self._world, note.entry)
+            self._front.producer.offer(note.partition, note.entry, repeat)
 
 
 class Event(NamedTuple):

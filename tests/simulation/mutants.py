@@ -23,6 +23,7 @@ from broker.producer import Fate, Producer
 from broker.record import Fence, Record, Settled
 from services.front.view import FrontView
 from services.view.history import Publication
+from services.view.keys import KnownKeys
 from services.view.ledger import Judgement, Ledger
 from services.view.settled import SettledNumbers
 from services.worker.claim import Claim, ClaimLost
@@ -37,6 +38,7 @@ UNORDERED = Traits(is_order_kept=False)
 LOST = Traits(is_log_lost=True)
 SHORT = Traits(is_log_short=True)
 HANDLED = Traits(has_handlers=True)
+REPEATED = Traits(has_repeats=True)
 
 
 class Mutant(NamedTuple):
@@ -78,6 +80,14 @@ def _bare_maximum(stack: ExitStack) -> None:
         return known is not None and number <= known.highest
 
     _replace(stack, SettledNumbers, is_whole=is_whole)
+
+
+def _keys_unknown(stack: ExitStack) -> None:
+    _replace(stack, KnownKeys, has=lambda *_: False)
+
+
+def _keys_left_out_of_snapshots(stack: ExitStack) -> None:
+    _replace(stack, KnownKeys, rows=lambda _: [])
 
 
 # ---- what counts
@@ -278,6 +288,8 @@ MUTANTS: dict[str, Mutant] = {
     "fence ignored": Mutant(_fence_ignored, ORDERED, range(1, 11)),
     "after ignored": Mutant(_after_ignored, ORDERED, range(3, 13)),
     "settle before read-back": Mutant(_settle_before_read_back, ORDERED, range(1, 11)),
+    "keys unknown": Mutant(_keys_unknown, REPEATED, range(1, 5)),
+    "keys left out of snapshots": Mutant(_keys_left_out_of_snapshots, REPEATED, range(1, 11)),
     "resend out of order": Mutant(_resend_out_of_order, ORDERED, range(7, 17)),
     "a bare cancel when leaving": Mutant(_bare_cancel, ORDERED, range(5, 15)),
     "read from mid-log without a fence": Mutant(_no_fence_needed, SHORT, range(3, 13)),

@@ -9,7 +9,7 @@ Rules: small limits are used in most worlds, so that few records are enough to m
 import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from random import Random
 from typing import NamedTuple
@@ -71,12 +71,16 @@ class Traits:
     has_handlers: bool = False
     """Whether handlers look at what is published. Not where retention is shorter than they take: it
     would take the settled part of a batch that they hold up, before a snapshot tells of it."""
+    has_repeats: bool = False
+    """Whether what was published is offered again, with its key. Not where retention takes keys, or
+    a clock that goes an hour ahead does; nor where a record is lost from which something has
+    followed, which then follows once more."""
 
 
 def draw_traits(seed: int) -> Traits:
     random = Random(f"traits {seed}")
     is_log_short = random.random() < 0.25
-    return Traits(
+    traits = Traits(
         is_log_lost=random.random() < 0.25,
         is_order_kept=random.random() < 0.85,
         is_log_short=is_log_short,
@@ -85,6 +89,9 @@ def draw_traits(seed: int) -> Traits:
         are_limits_small=random.random() < 0.85 or is_log_short,
         has_handlers=random.random() < 0.5 and not is_log_short,
     )
+    keeps_keys = not (is_log_short or traits.are_clocks_wrong)
+    keeps_all = not (traits.is_log_lost and traits.has_handlers)
+    return replace(traits, has_repeats=random.random() < 0.5 and keeps_keys and keeps_all)
 
 
 class Loss(NamedTuple):
