@@ -26,6 +26,7 @@ import pytest_asyncio
 from broker.local.files import VHOST
 from broker.local.installation import Installation, find_installation
 from broker.local.node import LocalNode
+from tests.system.installed import install
 from tests.system.rabbit4 import find_rabbit4
 
 NODE_FIXTURES = {"rabbit_node", "rabbit_prefix", "private_rabbit_node"}
@@ -35,6 +36,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if NODE_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.rabbitmq)
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which Forebay is installed, as from a wheel; what it needs is found elsewhere."""
+    return install(tmp_path_factory.mktemp("installed"))
 
 
 @pytest.fixture(scope="session")

@@ -7,22 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
 
+from tests.system.process import ROOT
+
 _HERE = Path(__file__).parent
-_ROOT = _HERE.parent.parent
-_OF_A_WHEEL = (
-    "pyproject.toml",
-    "README.md",
-    "LICENSE",
-    "pytest_forebay.py",
-    "broker",
-    "services",
-    "forebay",
-)
 
 # Without what this project tests with: a team may have none of it.
 _ALONE = ("-p", "no:asyncio", "-p", "no:aiohttp", "-p", "no:timeout", "-p", "no:cacheprovider")
@@ -32,33 +23,6 @@ _ALONE = ("-p", "no:asyncio", "-p", "no:aiohttp", "-p", "no:timeout", "-p", "no:
 def project(tmp_path: Path) -> Path:
     folder = tmp_path / "project"
     shutil.copytree(_HERE / "project", folder, ignore=shutil.ignore_patterns("__pycache__"))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which Forebay is installed, as from a wheel; what it needs is found elsewhere."""
-    source = tmp_path_factory.mktemp("source")
-    for name in _OF_A_WHEEL:
-        if (_ROOT / name).is_dir():
-            shutil.copytree(
-                _ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__")
-            )
-        else:
-            shutil.copy(_ROOT / name, source)
-    made = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"),
-            *("--no-deps", "--no-build-isolation", "--wheel-dir", made, source),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    (wheel,) = made.glob("*.whl")
-    folder = tmp_path_factory.mktemp("installed")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder)
     return folder
 
 
@@ -100,7 +64,7 @@ def test_a_team_tests_its_app_where_forebay_is_installed(project: Path, installe
 
 def test_a_run_that_does_not_use_the_fixtures_imports_nothing_for_them() -> None:
     program = "import sys, pytest_forebay; sys.exit('forebay' in sys.modules)"
-    subprocess.run([sys.executable, "-c", program], cwd=_ROOT, check=True)
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
 
 
 def test_a_broken_handler_shows_its_own_line(project: Path) -> None:

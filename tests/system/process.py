@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,10 @@ class ServerProcess:
         settings: Mapping[str, str],
         directory: Path,
         cwd: Path = ROOT,
+        arguments: Sequence[str] = (),
     ) -> None:
         self.name = name
+        self._arguments = arguments
         self._cwd = cwd
         self.log_path = directory / f"{name}.log"
         self._module = module
@@ -53,7 +55,7 @@ class ServerProcess:
         """Start the process, or start it again; the log goes on in the same file."""
         assert not self.is_running, f"{self.name} runs already"
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("FOREBAY_")}
-        command = [sys.executable, "-m", self._module]
+        command = [sys.executable, "-m", self._module, *self._arguments]
         setpriv = shutil.which("setpriv")
         if setpriv is not None:  # Linux: it ends with us, even if we are killed
             command = [setpriv, "--pdeathsig", "KILL", *command]
