@@ -33,9 +33,7 @@ class Crew:
     """The handlers of an app, in processes; a `Handling`."""
 
     def __init__(self, app: AppConfig, counters: WorkerCounters) -> None:
-        self.slots = [
-            Slot(app, number, counters, self._learn_handlers) for number in range(app.processes)
-        ]
+        self.slots = [Slot(app, counters, self._learn_handlers) for _ in range(app.processes)]
         self._handlers: Sequence[HandlerSpec] = ()
         self._handles = lru_cache(_NAMES_REMEMBERED)(_finder(()))
 

@@ -203,16 +203,16 @@ class AppProcess:
 async def running_process(
     app: AppConfig, hear: Callable[[Answers], None], has_room: Callable[[], None]
 ) -> AsyncIterator[AppProcess]:
-    """Have an app process during the block, and end it (`AppProcess.stop`) after it."""
-    ours, theirs = socket.socketpair()
-    with theirs, _shared_page() as page:
-        try:
-            process = await _started(app, theirs.fileno(), page)
-            marks = mmap.mmap(page, TASKS_AT_MOST)
-        except BaseException:
-            ours.close()
-            raise
-    one = AppProcess(process, ours, marks, hear, has_room)
+    """Have an app process during the block, and end it (`AppProcess.stop`) after it.
+
+    Raises:
+        NotStarted: the system has no room for it.
+    """
+    try:
+        process, end, marks = await _start_with_ends(app)
+    except OSError as error:
+        raise NotStarted(f"no process can be started: {error}") from error
+    one = AppProcess(process, end, marks, hear, has_room)
     try:
         yield one
     finally:
@@ -220,6 +220,21 @@ async def running_process(
             await one.stop()
         finally:
             marks.close()
+
+
+async def _start_with_ends(
+    app: AppConfig,
+) -> tuple[asyncio.subprocess.Process, socket.socket, mmap.mmap]:
+    """Start it, and give our end of its socket and its page."""
+    with contextlib.ExitStack() as unless_started:
+        ours, theirs = socket.socketpair()
+        unless_started.callback(ours.close)
+        with theirs, _shared_page() as page:
+            marks = mmap.mmap(page, TASKS_AT_MOST)
+            unless_started.callback(marks.close)
+            process = await _started(app, theirs.fileno(), page)
+        unless_started.pop_all()
+        return process, ours, marks
 
 
 async def _started(app: AppConfig, socket_fd: int, page_fd: int) -> asyncio.subprocess.Process:

@@ -43,13 +43,11 @@ class Slot:
     def __init__(
         self,
         app: AppConfig,
-        number: int,
         counters: WorkerCounters,
         has_handlers: Callable[[Sequence[HandlerSpec]], None],
     ) -> None:
         """Call `has_handlers` with what each process has handlers for."""
         self._app = app
-        self._number = number
         self._counters = counters
         self._has_handlers = has_handlers
         self._loop = asyncio.get_running_loop()

@@ -115,6 +115,16 @@ async def test_an_app_that_is_larger_than_it_may_become_does_not_start(tmp_path:
     assert "app.memory_limit is 64 MiB" in str(failure.value.exceptions[0])
 
 
+async def test_a_system_that_starts_no_process_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "nowhere"))
+    with pytest.raises(ExceptionGroup) as failure:
+        async with running_app(tmp_path, PASSING):
+            pass
+    assert "no process can be started" in str(failure.value.exceptions[0])
+
+
 async def test_a_teams_own_packages_are_found_that_are_called_as_ours(tmp_path: Path) -> None:
     (tmp_path / "services.py").write_text("WHOSE = 'the team'")
     (tmp_path / "broker").mkdir()  # without an __init__.py
