@@ -18,11 +18,11 @@ PIP_COMPILE := env -u PIP_FIND_LINKS $(BIN)/pip-compile --quiet --generate-hashe
 
 .DEFAULT_GOAL := help
 .PHONY: help up dev test check format bench faults long rabbitmq4 autobahn sdk-latest proto lock \
-	clean rabbitmq browser
+	clean rabbitmq browser example-chat example-dashboard example-devices
 .DELETE_ON_ERROR:
 
 help: ## Say what there is
-	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /  make \1\t/' | expand -t 18
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /  make \1\t/' | expand -t 26
 
 up: $(READY) ## Run a front and a worker on a real RabbitMQ, until Ctrl-C
 	@$(BIN)/python -m services.up
@@ -30,10 +30,23 @@ up: $(READY) ## Run a front and a worker on a real RabbitMQ, until Ctrl-C
 dev: $(READY) ## Run everything in one process, without RabbitMQ, until Ctrl-C
 	@$(BIN)/forebay dev
 
+example-chat: $(READY) ## Run examples/moderated_chat, until Ctrl-C
+	@echo "open examples/moderated_chat/index.html in a browser; the moderator's key is owl"
+	@cd examples/moderated_chat && CHAT_MODERATOR_KEY=owl $(CURDIR)/$(BIN)/forebay dev
+
+example-dashboard: $(READY) ## Run examples/live_dashboard, until Ctrl-C
+	@$(BIN)/python examples/live_dashboard/run.py
+
+example-devices: $(READY) ## Run examples/device_ingestion on a real RabbitMQ, until Ctrl-C
+	@$(BIN)/python examples/device_ingestion/run.py
+
 check: $(READY) ## Check format, lint, types and architecture
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	for example in examples/*/; do \
+		(cd $$example && MYPYPATH=$(CURDIR) $(CURDIR)/$(BIN)/mypy --strict --config-file= .) || exit 1; \
+	done
 	$(BIN)/pytest tests/architecture -q
 
 test: $(READY) rabbitmq browser $(NODE_READY) ## Run the tests, against brokers that the run starts itself

@@ -1,8 +1,11 @@
 """Runs the whole of Forebay on this machine: `make up`.
 
+Options about the team's app are the worker's, and handed on to it.
+
 Reading down is starting, reading up is stopping: the front first, then the worker, the broker last.
 """
 
+import argparse
 import asyncio
 import fcntl
 import os
@@ -11,7 +14,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,6 +28,11 @@ from services.up.broker import UpBroker, open_broker
 from services.up.child import Child, ChildCannotStart, KillSwitch, running
 from services.up.control import controlling
 from services.up.say import say
+from services.worker.handling.command_line import (
+    add_app_options,
+    app_arguments,
+    with_app_options,
+)
 
 DIRECTORY = Path(".rabbitmq")
 FRONT = ("-m", "services.front", "--development")
@@ -38,19 +46,21 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 EXPECTED = (ChildCannotStart, MayNotInstall, NodeFailed)
 
 
-async def run(config: Config, directory: Path) -> None:
-    """Bring everything up and keep it up.
+async def run(config: Config, directory: Path, options: argparse.Namespace) -> None:
+    """Bring everything up and keep it up; both processes are given what we were.
 
     Cancelling: everything that was started is stopped, in order.
     """
     base = _base_url(config.front.host, config.front.port)
     switch = KillSwitch()
+    file = ("--config", str(options.config)) if options.config else ()
+    of_worker = (*WORKER, *file, *app_arguments(options))
     async with open_broker(config, directory) as broker, controlling(switch) as control:
-        worker = Child("worker", WORKER, _environment(broker.worker_urls), WORKER_STOP_SECONDS)
+        worker = Child("worker", of_worker, _environment(broker.worker_urls), WORKER_STOP_SECONDS)
         front_stop_seconds = config.front.drain_seconds + 10
         front_environment = _environment(broker.front_urls)
         front_environment["FOREBAY_PAGE__WORKER_CONTROL"] = str(control)
-        front = Child("front", FRONT, front_environment, front_stop_seconds)
+        front = Child("front", (*FRONT, *file), front_environment, front_stop_seconds)
         async with running(worker, switch), running(front):
             await _wait_until_ready(f"{base}/health/ready")
             _announce(config, broker, base)
@@ -92,6 +102,8 @@ def _announce(config: Config, broker: UpBroker, base: str) -> None:
     if config.plain.enabled:
         say(f"  plain WebSockets     {base.replace('http', 'ws', 1)}/ and /ws/CHANNEL")
     say(f"  health               {base}/health")
+    if broker.operator_url:
+        say(f"  operators connect to {broker.operator_url}")
     if broker.management_url:
         say(f"  RabbitMQ management  {broker.management_url}")
         say(f"                       user {ADMIN_USER}, password {broker.admin_password}")
@@ -127,10 +139,10 @@ def _check_front_port(port: int) -> None:
         )
 
 
-async def _run_until_told(config: Config, directory: Path) -> None:
+async def _run_until_told(config: Config, directory: Path, options: argparse.Namespace) -> None:
     """Run until SIGINT, SIGTERM or SIGHUP (a closed terminal): each says that it is enough."""
     loop = asyncio.get_running_loop()
-    working = asyncio.ensure_future(run(config, directory))
+    working = asyncio.ensure_future(run(config, directory, options))
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
             continue  # under nohup, which asks to go on without the terminal
@@ -141,16 +153,22 @@ async def _run_until_told(config: Config, directory: Path) -> None:
         say("stopped")
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run `make up`; answers the exit code."""
-    return run_to_exit_code(_up, also_expected=EXPECTED)
+    parser = argparse.ArgumentParser(
+        prog="python -m services.up", description="Run a front and a worker on a real RabbitMQ."
+    )
+    parser.add_argument("--config", type=Path, help="the settings' file, instead of forebay.toml")
+    add_app_options(parser, reloads=False)
+    options = parser.parse_args(arguments)
+    return run_to_exit_code(lambda: _up(options), also_expected=EXPECTED)
 
 
-def _up() -> None:
-    config = development_config()
+def _up(options: argparse.Namespace) -> None:
+    config = with_app_options(development_config(options.config), options)
     with _only_one(DIRECTORY):
         _check_front_port(config.front.port)
-        asyncio.run(_run_until_told(config, DIRECTORY.resolve()))
+        asyncio.run(_run_until_told(config, DIRECTORY.resolve(), options))
 
 
 if __name__ == "__main__":

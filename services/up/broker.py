@@ -48,6 +48,8 @@ class UpBroker:
 
     front_urls: tuple[str, ...]
     worker_urls: tuple[str, ...]
+    operator_url: str | None = None
+    """For `forebay dead`; the broker's owner knows it where the broker is not ours."""
     management_url: str | None = None
     admin_password: str | None = None
 
@@ -91,12 +93,14 @@ async def _prepare(config: Config, files: NodeFiles, ports: NodePorts) -> UpBrok
     """Declare everything in a broker of our own, and make least-privilege users for the roles."""
     password = files.admin_password
     await _apply(config, (_amqp_url(ports, ADMIN_USER, password),))
-    roles = {role: files.secret(f"{role}-password") for role in ("front", "worker", "backend")}
+    names = ("front", "worker", "backend", "operator")
+    roles = {role: files.secret(f"{role}-password") for role in names}
     management_url = f"http://{ADMIN_USER}:{password}@{HOST}:{ports.management}"
     await asyncio.to_thread(apply_users, management_url, VHOST, config.rabbitmq.prefix, roles)
     return UpBroker(
         front_urls=(_amqp_url(ports, "front", roles["front"]),),
         worker_urls=(_amqp_url(ports, "worker", roles["worker"]),),
+        operator_url=_amqp_url(ports, "operator", roles["operator"]),
         management_url=f"http://{HOST}:{ports.management}",
         admin_password=password,
     )

@@ -81,7 +81,8 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 
 
 def _python_block() -> Block:
-    (block,) = [each for each in blocks(ROOT / "README.md") if each.language == "python"]
+    readme = blocks(ROOT / "README.md")
+    (block,) = [b for b in readme if (b.heading, b.language) == ("From Python", "python")]
     return block
 
 
@@ -118,6 +119,15 @@ def test_a_front_may_write_to_the_pool_and_to_no_log(up: Up) -> None:
     for role in ("front", "worker"):
         assert not re.search(granted[role]["configure"], "forebay.log.main.0")
     assert granted["backend"]["configure"] == granted["backend"]["read"] == "^$"
+
+
+def test_an_operator_looks_at_dead_letters_as_who_it_says(up: Up) -> None:
+    url = re.search(r"operators connect to (\S+)", up.printed)
+    assert url is not None, up.printed
+    command = [sys.executable, "-m", "forebay", "dead", "list", "--url", url[1]]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout == "There are no such dead letters.\n"
 
 
 def test_the_demo_page_is_where_it_says(up: Up) -> None:

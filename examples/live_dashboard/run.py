@@ -1,0 +1,36 @@
+"""Runs the server and the feeder, with a key that both know, until Ctrl-C."""
+
+import os
+import secrets
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from subprocess import Popen
+
+HERE = Path(__file__).parent
+SERVER = [sys.executable, "-m", "forebay", "dev", "--quiet"]
+FEEDER = [sys.executable, "feeder.py"]
+
+
+def main() -> int:
+    """Run both; when one ends, the other does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C does
+    key = {"FOREBAY_CLIENT__TOKEN__HMAC_SECRET_KEY": secrets.token_hex(32)}
+    environment = {**os.environ, **key}
+    with (
+        Popen(SERVER, cwd=HERE, env=environment) as server,
+        Popen(FEEDER, cwd=HERE, env=environment) as feeder,
+        suppress(KeyboardInterrupt),
+    ):
+        print(f"open {HERE / 'index.html'} in a browser; Ctrl-C stops it all", flush=True)
+        try:
+            server.wait()
+        finally:
+            feeder.terminate()
+            server.terminate()
+    return server.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The examples, as strangers meet them."""
