@@ -5,6 +5,7 @@ from typing import Any
 
 from forebay.link import TASKS_AT_MOST, Answer, Answers, Mark, Task, Verdict
 from services.worker.counting import WorkerCounters
+from services.worker.handling.asked import Asked
 from services.worker.handling.interface import Handled, Kind, Question
 from services.worker.handling.lines import Lines
 
@@ -32,8 +33,8 @@ class Playing:
         question = Question(Kind.PUBLISH, line, line, b"null", b"{}", key)
         self.lines.ask(owner, question, self.hear(key))
 
-    def ask_once(self, key: str, line: str) -> None:
-        self.lines.ask_once(
+    def ask_once(self, key: str, line: str) -> Asked:
+        return self.lines.ask_once(
             Question(Kind.SUBSCRIBE, line, line, b"null", b"{}", key), self.hear(key)
         )
 
@@ -91,7 +92,7 @@ class World:
         self.late = late
         self.asked: dict[str, str] = {}
         self.owners: dict[str, int] = {}
-        self.hooks: set[str] = set()
+        self.hooks: dict[str, Asked] = {}
         self.abandoned: set[str] = set()
         self.waiting: dict[str, list[Task]] = {}
         self.failed: dict[str, int] = {}
@@ -108,8 +109,14 @@ class World:
     def hook(self, line: int) -> None:
         key = str(len(self.asked))
         self.asked[key] = str(line)
-        self.hooks.add(key)
-        self.playing.ask_once(key, line=str(line))
+        self.hooks[key] = self.playing.ask_once(key, line=str(line))
+
+    def forget(self, number: int) -> None:
+        """Have one who asked a hook wait no longer."""
+        heard = {key for key, _ in self.playing.heard}
+        for key in list(self.hooks)[number : number + 1]:
+            self.playing.lines.forget(self.hooks[key])
+            self.abandoned |= {key} - heard
 
     def abandon(self, owner: int) -> None:
         heard = {key for key, _ in self.playing.heard}

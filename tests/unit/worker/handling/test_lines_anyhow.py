@@ -12,6 +12,7 @@ STEPS = st.lists(
         st.tuples(st.just("ask"), st.integers(0, 3), st.integers(0, 2)),
         st.tuples(st.just("end"), st.integers(0, 3)),
         st.tuples(st.just("hook"), st.integers(0, 3)),
+        st.tuples(st.just("forget"), st.integers(0, 3)),
         st.tuples(st.just("abandon"), st.integers(0, 2)),
         st.tuples(st.sampled_from(["give", "begin", "answer", "die", "wait"])),
     ),
