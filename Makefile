@@ -45,7 +45,8 @@ check: $(READY) ## Check format, lint, types and architecture
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	for example in examples/*/; do \
-		(cd $$example && MYPYPATH=$(CURDIR) $(CURDIR)/$(BIN)/mypy --strict --config-file= .) || exit 1; \
+		(cd $$example && MYPYPATH=$(CURDIR) $(CURDIR)/$(BIN)/mypy --strict --config-file= \
+			--cache-dir=$(CURDIR)/.mypy_cache/$$example .) || exit 1; \
 	done
 	$(BIN)/pytest tests/architecture -q
 

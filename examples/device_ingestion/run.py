@@ -5,6 +5,7 @@ import secrets
 import signal
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from subprocess import Popen
 
@@ -16,12 +17,14 @@ DEVICES = [sys.executable, "devices.py"]
 
 def main() -> int:
     """Run both; when one ends, the other does."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C does
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # as Ctrl-C does
     key = {"FOREBAY_CLIENT__TOKEN__HMAC_SECRET_KEY": secrets.token_hex(32)}
-    environment = {**os.environ, **key}
+    # Sessions of their own: Ctrl-C in the terminal is for us, and they are told once.
+    start = partial(Popen, cwd=HERE, env={**os.environ, **key}, start_new_session=True)
     with (
-        Popen(SERVER, cwd=HERE, env=environment) as server,
-        Popen(DEVICES, cwd=HERE, env=environment) as devices,
+        start(SERVER) as server,
+        start(DEVICES) as devices,
         suppress(KeyboardInterrupt),
     ):
         try:

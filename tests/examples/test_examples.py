@@ -123,6 +123,9 @@ def test_readings_that_could_not_be_handled_are_replayed_once_they_can(
         assert _written(example, reading, at[1]) == 0
         assert _written(example, "device = 'device-13' AND celsius > 70") > 0
 
+        alarm = first_told(example, '"alarms:heat","pub"')
+        assert '"device":"device-13"' in alarm
+
         app = example.folder / "app.py"
         app.write_text(app.read_text().replace('    # "K": ', '    "K": '))
         until(example, lambda: _if("app reloaded", example.log.read_text(errors="replace")))
@@ -134,6 +137,26 @@ def test_readings_that_could_not_be_handled_are_replayed_once_they_can(
 
 
 _LIST = "forebay dead list"
+
+
+def first_told(example: Example, words: str) -> str:
+    """What the README's `curl` is told first that has such words in it."""
+    (command,) = [
+        block.code.replace("localhost:8000", f"localhost:{example.port}")
+        for block in blocks(example.folder / "README.md")
+        if block.code.startswith("curl ")
+    ]
+    with subprocess.Popen(
+        ["sh", "-c", f"exec {command}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as curl:
+        assert curl.stdout is not None
+        try:
+            return next(line for line in curl.stdout if words in line)
+        finally:
+            curl.terminate()
 
 
 def _if(pattern: str, text: str) -> str | None:
