@@ -27,9 +27,14 @@ class CarriedOut:
         self._latest: dict[str, int] = {}
         self._was_caught_up = False
 
+    def note_caught_up(self) -> None:
+        """Note that what is written from now on is for whoever is here."""
+        self._was_caught_up = True
+
     def take(self, epoch: str, position: int, wall_ms: int, *, is_caught_up: bool) -> bool:
         """Tell whether a record's orders are to be carried out now; then they count as such."""
-        self._was_caught_up |= is_caught_up
+        if is_caught_up:
+            self.note_caught_up()
         latest = self._latest.get(epoch)
         if latest is not None and position <= latest:
             return False

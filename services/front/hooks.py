@@ -14,7 +14,6 @@ Not here: what is asked and what its answer changes (`admission`), handlers (`se
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Iterator
 from typing import Final
 
@@ -76,8 +75,7 @@ class Hooks:
         self._timeout_seconds = timeout_seconds
         self._clock = clock
         self._under_way: dict[int, _Question] = {}
-        self._oldest: deque[_Question] = deque()
-        """All under way, and some that were answered since, in the order of asking."""
+        """By number, and so in the order of asking."""
         self._gathering: dict[str, list[_Question]] = {}
         self._workers: list[str] = []
         """Who can be asked, as of when the gathering began."""
@@ -105,7 +103,6 @@ class Hooks:
             self._end(question, Said.BUSY)
             return question.answer
         self._under_way[asked.number] = question
-        self._oldest.append(question)
         self._has_asked.set()
         self._pass_on(question, Said.UNANSWERED)
         return question.answer
@@ -117,28 +114,25 @@ class Hooks:
         """
         while True:
             await self._has_asked.wait()
-            while self._oldest:
+            while self._under_way:
                 self._look()
                 await self._clock.sleep(_LOOK_SECONDS)
             self._has_asked.clear()
 
     def _look(self) -> None:
         earliest_seconds = self._clock.monotonic() - self._timeout_seconds
-        while self._oldest:
-            question = self._oldest[0]
-            if not question.answer.done():
-                if question.asked_seconds > earliest_seconds:
-                    break
-                self._end(question, Said.UNANSWERED)
-            # It may be here still: who waited for it was cancelled.
-            self._under_way.pop(question.asked.number, None)
-            self._oldest.popleft()
         live = self._neighbours.with_app()
         prompt = live - self._neighbours.overdue()
-        for question in list(self._under_way.values()):
-            is_left = question.worker not in live
+        for number, question in list(self._under_way.items()):
+            if question.answer.done():
+                # Who waited for it was cancelled.
+                del self._under_way[number]
+            elif question.asked_seconds <= earliest_seconds:
+                self._end(question, Said.UNANSWERED)
             # A killed one is not known to be gone before nobody waits for its answer any more.
-            if is_left or (question.worker not in prompt and prompt - question.tried):
+            elif question.worker not in live or (
+                question.worker not in prompt and prompt - question.tried
+            ):
                 self._pass_on(question, Said.UNANSWERED)
 
     def _pass_on(self, question: _Question, otherwise: Said) -> None:

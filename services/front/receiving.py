@@ -115,8 +115,10 @@ async def _carry_out_first(session: Session, command: Command) -> None:
     try:
         await connect(session, command.id, request)
     except (Refusal, ViewNotReady):
-        session.state = State.REFUSED
-        raise
+        # It may have ended while somebody was asked about it.
+        if not session.is_over:
+            session.state = State.REFUSED
+            raise
 
 
 def _connect_again(session: Session, command_id: int, request: ConnectRequest) -> None:

@@ -3,7 +3,8 @@
 Rules
 - A session is here from its first moment to its last; nothing else keeps it alive but its
   connection.
-- By user only once it is connected. Most users have one session, which then costs no set.
+- By user and by client only once it is connected. Most users have one session, which then costs
+  no set.
 """
 
 import asyncio
@@ -26,6 +27,8 @@ class Sessions:
         """Admit `at_most` at a time; 0 for any number."""
         self._sessions: set[Session] = set()
         self._by_user: dict[str, Session | set[Session]] = {}
+        # An anonymous client can be meant by its id alone, and an order is for one of many.
+        self._by_client: dict[str, Session] = {}
         self._at_most = at_most
         self.is_draining = False
         """Whether new sessions are turned away because this process is about to leave."""
@@ -47,6 +50,7 @@ class Sessions:
 
     def name(self, session: "Session") -> None:
         """Note whose session it is, now that it is known."""
+        self._by_client[session.id] = session
         user = session.user
         if not user:
             return
@@ -61,6 +65,7 @@ class Sessions:
     def remove(self, session: "Session") -> None:
         """Note that a session has ended."""
         self._sessions.discard(session)
+        self._by_client.pop(session.id, None)
         known = self._by_user.get(session.user)
         if known is session:
             del self._by_user[session.user]
@@ -70,17 +75,14 @@ class Sessions:
                 del self._by_user[session.user]
 
     def find(self, user: str, client: str) -> list["Session"]:
-        """Give the connected sessions of a user, or the one of them with this id; no user: any's.
-
-        Who is sought without a user costs a look at all sessions.
-        """
-        if not user:
-            return [s for s in self._sessions if s.is_connected and s.id == client]
+        """Give the connected sessions of a user, or the one of them with this id; "": anybody's."""
+        if client:
+            session = self._by_client.get(client)
+            return [session] if session is not None and user in ("", session.user) else []
         known = self._by_user.get(user)
         if known is None:
             return []
-        of_user = list(known) if isinstance(known, set) else [known]
-        return [session for session in of_user if client in ("", session.id)]
+        return list(known) if isinstance(known, set) else [known]
 
     async def disconnect_all(self, why: Disconnect, spread_seconds: float) -> None:
         """End all sessions, evenly over a time, so that they do not all come back at once.

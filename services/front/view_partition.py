@@ -113,6 +113,8 @@ class FrontPartition:
         """See `LogListener.folded`."""
         self._view.sequence += 1
         self.heard_seconds = time.monotonic()
+        if self.is_caught_up:
+            self._carried_out.note_caught_up()
         if change.settled is not None:
             self._take(change.settled, stored.position)
         elif change.judgement is Judgement.CUT:
@@ -123,6 +125,8 @@ class FrontPartition:
 
     def continuity_lost(self, loss: Loss) -> None:
         """See `LogListener.continuity_lost`."""
+        if self.is_caught_up:
+            self._carried_out.note_caught_up()
         self._view.lose_continuity(self.partition)
 
     async def ready(self) -> None:

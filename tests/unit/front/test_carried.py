@@ -35,6 +35,13 @@ def test_what_was_missed_is_carried_out_when_the_log_is_read_anew() -> None:
     assert live(carried, 12)
 
 
+def test_the_first_order_may_be_one_that_was_missed() -> None:
+    carried = CarriedOut(BEGAN_MS)
+    carried.note_caught_up()
+    assert not anew(carried, 7, wall_ms=BEGAN_MS - DAY_MS)
+    assert anew(carried, 8)
+
+
 def test_the_positions_of_a_log_made_anew_count_afresh() -> None:
     carried = CarriedOut(BEGAN_MS)
     assert live(carried, 500)

@@ -262,6 +262,37 @@ async def test_a_session_that_ends_while_it_waits_leaves_nothing() -> None:
         assert [question.kind for question in handlers.asked] == [Kind.CONNECT] * 2
 
 
+async def test_a_session_that_ended_before_it_was_refused_has_ended() -> None:
+    handlers = team(refuses(103, "no"))
+    handlers.gate.clear()
+    async with staging_apps(hook_config(), handlers) as stage:
+        client, task = await connecting(stage)
+        await stage.until(lambda: len(handlers.asked) == 1)
+        client.session.leave()
+        handlers.gate.set()
+        await asyncio.wait_for(task, 5)
+        assert client.session.is_over
+        assert client.closed is None
+        assert client.news() == []
+
+
+async def test_who_has_given_up_is_forgotten_though_its_question_is_not_answered() -> None:
+    handlers = team(passes)
+    handlers.gate.clear()
+    async with staging_apps(hook_config(), handlers) as stage:
+        client, task = await connecting(stage)
+        other, other_task = await connecting(stage)
+        await stage.until(lambda: len(handlers.asked) == 2)
+        other_task.cancel()
+        await asyncio.wait([other_task])
+        await stage.pass_time(0.5)
+        assert len(stage.parts.hooks) == 1
+        handlers.gate.set()
+        await asyncio.wait_for(task, 5)
+        assert client.session.is_connected
+        other.session.leave()
+
+
 async def test_questions_of_one_turn_travel_in_one_message_as_far_as_they_fit() -> None:
     messages: list[HookQuestions] = []
 

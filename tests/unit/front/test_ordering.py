@@ -157,6 +157,7 @@ async def test_sessions_are_ended_with_the_teams_code(
     assert ann.line.closed == closed
     assert bob.closed is None
     assert stage.parts.sessions.find("ann", "") == []
+    assert stage.parts.sessions.find("", ann.session.id) == []
 
 
 async def test_subscriptions_end_one_or_all(stage: Stage, giver: Giver) -> None:
@@ -343,6 +344,20 @@ async def test_who_comes_after_an_order_is_not_meant_even_if_its_log_is_read_ane
     assert late.closed is None
     await giver.give(order)
     assert late.closed == 3503
+
+
+async def test_an_order_that_was_missed_is_carried_out_when_its_log_is_read_anew(
+    stage: Stage, giver: Giver
+) -> None:
+    ann = await come(stage, "ann")
+    channels = ["plain:a", "plain:b", "plain:c", "plain:d"]
+    for number, channel in enumerate(channels, 2):
+        await ann.send({"id": number, "publish": {"channel": channel, "data": 1}})
+    await ann.next(len(channels))
+    for reader in stage.parts.view.readers:
+        reader.is_caught_up.clear()
+    await giver.give(DisconnectOrder(user="ann"))
+    assert ann.closed == 3503
 
 
 @pytest.mark.parametrize(
