@@ -136,10 +136,15 @@ def _ask_connect(
         origin=arrival.origin,
         headers=dict(arrival.headers),
     )
-    # A client that has to wait for its answer is not one that never sent its connect.
-    session.allow_seconds(session.parts.config.app.hook_timeout + _CONNECT_SECONDS)
+    _let_wait(session)
     sender = info_of(session, identity, _NO_CHANNEL)
     return session.parts.hooks.ask(Hook.CONNECT, session.id, "", sender, encode_hook(ask))
+
+
+def _let_wait(session: Session) -> None:
+    # A client that has to wait for its answer is not one that never sent its connect.
+    if not session.is_connected:
+        session.allow_seconds(session.parts.config.app.hook_timeout + _CONNECT_SECONDS)
 
 
 def info_of(session: Session, identity: Identity, chan_info: bytes) -> bytes:
@@ -209,6 +214,7 @@ def ask_subscribe(
     check_readable(session.encoding, address.options)
     if not is_asked:
         return Asking(None, None)
+    _let_wait(session)
     client_info = info(_NO_CHANNEL)
     ask = SubscribeAsk(
         channel=request.channel,
@@ -236,6 +242,7 @@ async def hear_subscribe(session: Session, asking: Asking) -> Word:
     if asking.answer is None:
         return SILENCE
     answered = await asking.answer
+    session.excuse()
     match answered.said:
         case Said.PASSED:
             return SILENCE

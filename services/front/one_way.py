@@ -87,6 +87,8 @@ async def _find_places(
         EndSession: there are more than a session may have, or a token is somebody else's.
     """
     places = await find_places(session, identity, request)
+    if session.is_over:
+        return places
     given = {place.request.channel for place in places}
     asked = {channel: each for channel, each in request.subs.items() if channel not in given}
     if len(given) + len(asked) > session.parts.config.client.channel_limit:

@@ -343,6 +343,12 @@ class Session:
         """Note that the client lives. One that was not asked for does no harm."""
         self._pong_seconds = 0.0
 
+    def excuse(self) -> None:
+        """Let the client have its whole time again to answer a ping: nobody read what it said."""
+        if self._pong_seconds:
+            pong_timeout = self.parts.config.client.pong_timeout
+            self._pong_seconds = self.parts.wheel.now_seconds + pong_timeout
+
     def wake(self, now_seconds: float) -> None:
         """Do what is due."""
         if self.state is not State.CONNECTED:

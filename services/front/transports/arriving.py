@@ -9,6 +9,7 @@ from aiohttp import web
 from services.front.arrival import Arrival
 from services.settings import AppConfig
 
+# At the beginning alone: a plain client names any channel in its path.
 _CONNECTION = "/connection/"
 _PLAIN = "plain"
 
@@ -17,12 +18,11 @@ def find_arrival(request: web.Request, app: AppConfig) -> Arrival | None:
     """How a client came; None if nobody wants to know."""
     if not app.connect_handler:
         return None
-    _, is_connection, transport = request.path.partition(_CONNECTION)
     headers = {
         name.lower(): ", ".join(request.headers.getall(name))
         for name in app.connect_headers
         if name in request.headers
     }
-    return Arrival(
-        transport if is_connection else _PLAIN, request.headers.get("Origin", ""), headers
-    )
+    path = request.path
+    transport = path.removeprefix(_CONNECTION) if path.startswith(_CONNECTION) else _PLAIN
+    return Arrival(transport, request.headers.get("Origin", ""), headers)

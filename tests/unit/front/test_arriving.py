@@ -99,6 +99,20 @@ async def test_the_handler_is_told_how_a_client_came_and_of_the_headers_that_are
     assert ask.remote == "127.0.0.1"
 
 
+async def test_a_plain_client_cannot_say_by_its_channel_that_it_came_otherwise(
+    asked: tuple[str, Handlers],
+) -> None:
+    address, handlers = asked
+    url = f"ws://{address}/ws/plain:a/connection/websocket"
+    async with (
+        asyncio.timeout(10),
+        aiohttp.ClientSession(headers=HEADERS) as session,
+        session.ws_connect(url),
+    ):
+        await is_asked(handlers)
+    assert decode_hook(handlers.asked[0].data, ConnectAsk).transport == "plain"
+
+
 @pytest.mark.parametrize(
     ("closes_with", "told"),
     [(1000, 1000), (4501, 0), (None, 0)],

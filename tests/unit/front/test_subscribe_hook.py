@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -25,8 +27,8 @@ from tests.unit.front.stage import OPEN_CHANNELS, SECRET, Client, open_config
 ASKED = {"subscribe_handler": True}
 
 
-def hook_config(**app: Any) -> Config:
-    config = open_config(app=app, client={"token": {"hmac_secret_key": SECRET}})
+def hook_config(client: Mapping[str, Any] | None = None, **app: Any) -> Config:
+    config = open_config(app=app, client={"token": {"hmac_secret_key": SECRET}, **(client or {})})
     changed = config.model_dump(exclude_unset=True)
     changed["namespace"] = [
         {"name": "open", **OPEN_CHANNELS, **ASKED},
@@ -227,6 +229,46 @@ async def test_a_one_way_client_is_asked_about_for_each_channel_at_once() -> Non
             "shut:1": {"data": "shut:1"},
             "unasked:1": {},
         }
+
+
+async def test_a_one_way_client_that_waits_for_the_handler_is_not_stale() -> None:
+    handlers = team(passes)
+    handlers.gate.clear()
+    async with staging_apps(hook_config({"stale_close_delay": 1}), handlers) as stage:
+        client = Client(stage.parts, encoding=ONE_WAY_FRAMES)
+        frame = b'{"subs":{"open:1":{}}}'
+        task = asyncio.create_task(receive_one_way(client.session, frame))
+        await stage.until(lambda: len(handlers.asked) == 1)
+        await stage.pass_time(2)
+        assert client.closed is None
+        handlers.gate.set()
+        await asyncio.wait_for(task, 5)
+        assert client.session.is_connected
+
+
+async def test_a_client_is_not_taken_for_gone_while_its_pong_stands_behind_questions() -> None:
+    def decide(question: Question) -> Handled:
+        handlers.gate.clear()
+        return passes(question)
+
+    handlers = team(decide)
+    handlers.gate.clear()
+    config = hook_config({"ping_interval": 1, "pong_timeout": 0.75}, hook_timeout=0.5)
+    async with staging_apps(config, handlers) as stage:
+        client = await stage.client()
+        await stage.pass_time(1.25)
+        commands = [{"id": n, "subscribe": {"channel": f"open:{n}"}} for n in (2, 3, 4)]
+        task = asyncio.create_task(client.send(*commands, {}))
+        for asked in range(1, 4):
+            await stage.until(partial(is_asked, handlers, asked))
+            await stage.pass_time(0.25)
+            handlers.gate.set()
+        await asyncio.wait_for(task, 5)
+        assert client.session.is_connected
+
+
+def is_asked(handlers: Handlers, times: int) -> bool:
+    return len(handlers.asked) == times
 
 
 async def test_a_one_way_client_that_may_not_have_one_channel_is_turned_away() -> None:

@@ -25,7 +25,7 @@ export class Transports {
   /** `only`: the name of the one that is to be used, if somebody wants to see it. */
   constructor(base, only) {
     this.#base = base
-    this.#names = only in KINDS ? [only] : Object.keys(KINDS)
+    this.#names = Object.hasOwn(KINDS, only) ? [only] : Object.keys(KINDS)
   }
 
   make() {
