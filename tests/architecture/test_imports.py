@@ -19,7 +19,7 @@ ROOTS = (
 # the questions of its hooks and reads the answers; the worker passes them on.
 SAID_TO_OTHERS = {
     "services.front": ("forebay.hooks",),
-    "services.worker.handling": ("forebay.link",),
+    "services.worker.handling": ("forebay.link", "forebay.pattern"),
     "services.kit": ("forebay.link", "forebay.pattern", "forebay.testing.control"),
 }
 

@@ -7,7 +7,6 @@ Not here: one process (`slot`), which files are watched (`changes`).
 """
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
@@ -16,6 +15,7 @@ from zlib import crc32
 import structlog
 
 from forebay.link import HandlerSpec
+from forebay.pattern import Pattern
 from services.settings import AppConfig
 from services.worker.counting import WorkerCounters
 from services.worker.handling.interface import Handled, Handling, Kind, Question
@@ -91,17 +91,12 @@ class Crew:
 
 def _finder(handlers: Sequence[HandlerSpec]) -> Callable[[Kind, str], bool]:
     """Make what tells whether there is a handler for a name."""
-    patterns: dict[Kind, list[str]] = {}
+    patterns: dict[Kind, list[Pattern]] = {}
     for spec in handlers:
-        parts = map(re.escape, spec.pattern.split("*"))
-        patterns.setdefault(spec.kind, []).append(".*".join(parts))
-    match = {
-        kind: re.compile("|".join(alternatives), re.DOTALL).fullmatch
-        for kind, alternatives in patterns.items()
-    }
+        patterns.setdefault(spec.kind, []).append(Pattern(spec.pattern))
 
     def finds(kind: Kind, name: str) -> bool:
-        return kind in match and match[kind](name) is not None
+        return any(pattern.is_match(name) for pattern in patterns.get(kind, ()))
 
     return finds
 
