@@ -21,9 +21,18 @@ from broker.batch import Batch, decode_batch
 from broker.errors import UndecodableBody
 from broker.interface import Delivery
 from broker.partition import Partition
+from broker.record import Letter, Replied
 from services.view.settled import NUMBERS_KEPT, SettledNumbers
-from services.worker.concluding import Concluding
-from services.worker.deciding import Deciding, ToCut, ToHandle, ToPublish
+from services.worker.concluding import Concluding, WithPayload
+from services.worker.deciding import (
+    Deciding,
+    Decision,
+    ToCut,
+    ToHandle,
+    ToPublish,
+    ToRefuse,
+    ToSettle,
+)
 from services.worker.handling.interface import Handled, Handling
 from services.worker.record import DecidedBatch, DecidedEntry
 
@@ -34,6 +43,9 @@ RECORD_BYTES_AT_MOST = 512 * 1024
 AHEAD_AT_MOST = NUMBERS_KEPT - 64
 """Of batches, while an earlier one of their producer is held: one of its entries is tried again,
 and others go on. Beyond it the partition waits."""
+
+# What names, senders and digits take in a record's index beside each payload.
+_AROUND_BYTES = 100
 
 _by_place = attrgetter("place")
 
@@ -91,6 +103,9 @@ class Held:
         self._deliveries: dict[int, HeldDelivery] = {}
         self._ready_entries = 0
         self._ready_bytes = 0
+        self._asked = 0
+        """Entries that handlers look at now."""
+        self._has_asked = False
         self._open: dict[str, _Open] = {}
         """The batches that are held, by producer."""
 
@@ -101,6 +116,11 @@ class Held:
             self._ready_entries >= RECORD_ENTRIES_AT_MOST
             or self._ready_bytes >= RECORD_BYTES_AT_MOST
         )
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether handlers look at something now, or what they said is in no record yet."""
+        return self._asked > 0 or (self._has_asked and self._ready_entries > 0)
 
     @property
     def is_stretched(self) -> bool:
@@ -158,7 +178,8 @@ class Held:
             if batches and is_too_much:
                 break
             batches.append(DecidedBatch(held.batch, self._take_from(held)))
-            if is_too_much:
+            if is_too_much or held.decided:
+                # What is left of it goes before what stands behind it.
                 break
         return batches
 
@@ -211,11 +232,14 @@ class Held:
             key = asked.entry.key
 
         def hear(handled: Handled) -> None:
+            self._asked -= 1
             decided = DecidedEntry(place, *self._concluding.conclude(asked, handled, batch, key))
             held.decided.append(decided)
             self._count(held, 1, _size_bytes(decided))
             self._has_decided()
 
+        self._asked += 1
+        self._has_asked = True
         self._handling.ask(self, asked.question(key), hear)
 
 
@@ -227,9 +251,27 @@ def _decode(delivery: Delivery) -> HeldDelivery:
 
 
 def _size_bytes(decided: DecidedEntry) -> int:
-    decision = decided.decision
-    own = len(decision.entry.payload) if isinstance(decision, ToPublish) else 0
-    return own + sum(len(payload) for _, payload in decided.sequels)
+    """About what an entry takes in a record, with all that follows from it."""
+    own = _AROUND_BYTES + _decision_bytes(decided.decision)
+    return own + sum(map(_sequel_bytes, decided.sequels)) if decided.sequels else own
+
+
+def _decision_bytes(decision: Decision) -> int:
+    if isinstance(decision, ToPublish):
+        return len(decision.entry.payload)
+    if isinstance(decision, ToRefuse):
+        return len(decision.outcome.message)
+    if isinstance(decision, ToSettle) and isinstance(decision.outcome, Replied):
+        # It stands in the index, in base64.
+        return 4 * len(decision.outcome.data) // 3
+    return 0
+
+
+def _sequel_bytes(sequel: WithPayload) -> int:
+    # Not the payload alone: a handler may publish a byte a hundred times, and failures are told in
+    # words.
+    told = len(sequel.sequel.explanation) if isinstance(sequel.sequel, Letter) else 0
+    return _AROUND_BYTES + len(sequel.payload) + told
 
 
 def _count_fitting(decided: Sequence[DecidedEntry]) -> int:

@@ -7,8 +7,9 @@ under way, and appends only when that one has been read back: one record in flig
 Rules:
 - A delivery is settled when the outcome of its last entry was read back in a record that counts,
   by one task, and never requeued or rejected alone: that would break a channel's order.
-- Leaving is always: finish the record in flight, wait until it is read, close the AMQP channel.
-  Anything unexpected is leaving without the first two, and beginning again.
+- Leaving is always: let handlers end what they have been asked, for some seconds, finish the record
+  in flight, wait until it is read, close the AMQP channel. Anything unexpected is leaving with the
+  last alone, and beginning again.
 
 Not here: how far what it holds has got (`held`), what follows from records (`following_up`), which
 worker is to have the partition (`sharing`).
@@ -54,6 +55,10 @@ PREFETCH_WITH_HANDLERS = 256
 if PREFETCH_WITH_HANDLERS >= NUMBERS_KEPT:
     raise AssertionError("a batch that can be delivered again must have its number kept")
 
+FINISHING_SECONDS = 5.0
+"""How long a partition is kept for what handlers look at. Without it, whoever has it next would do
+all of that again; with more, a worker that is told to stop might be killed meanwhile."""
+
 _FOLLOWED_SECONDS = 1.0
 """How long a snapshot waits until what follows from the records before it is done."""
 
@@ -95,6 +100,7 @@ class PartitionWorker:
         self._redelivered = 0
         self._following_up = FollowingUp(broker, partition, self._sequels, counters, self._news.set)
         self._is_leaving = False
+        self._finish_by_seconds: float | None = None
         self._is_stepping_behind = False
         self.reader = LogReader(
             broker,
@@ -192,6 +198,7 @@ class PartitionWorker:
         """Take deliveries for as long as the claim lasts."""
         self._has_stood()
         self._arrived.clear()
+        self._finish_by_seconds = None
         async with asyncio.TaskGroup() as tasks:
             taking = tasks.create_task(self._take(intake))
             if await self._first_delivery():
@@ -246,7 +253,7 @@ class PartitionWorker:
     async def _work(
         self, held: Held, settling: Settling, claim: Claim, tasks: asyncio.TaskGroup
     ) -> None:
-        while not self._is_to_go:
+        while not self._is_done(held):
             # First of all: what comes from here on, during any wait below, is news again.
             self._news.clear()
             if claim.is_lost:
@@ -258,7 +265,7 @@ class PartitionWorker:
             record = self._make_record(held)
             if record is None:
                 await settling.settle(held.take_settled())
-                if not self._arrived or held.is_stretched or held.has_record:
+                if not self._may_take(held):
                     await self._wait_for_news(claim)
                 continue
             appending = tasks.create_task(claim.append(record.body, record.entries))
@@ -270,6 +277,18 @@ class PartitionWorker:
             self._count(record)
             await settling.settle(held.take_settled())
             await self._write_snapshot()
+
+    def _is_done(self, held: Held) -> bool:
+        """Whether to let go: told to, with no handler at anything, or for too long."""
+        if not self._is_to_go:
+            return False
+        if not held.is_unfinished:
+            return True
+        loop = asyncio.get_running_loop()
+        if self._finish_by_seconds is None:
+            self._finish_by_seconds = loop.time() + FINISHING_SECONDS
+            loop.call_at(self._finish_by_seconds, self._news.set)
+        return loop.time() >= self._finish_by_seconds
 
     async def _wait_for_news(self, claim: Claim) -> None:
         try:
@@ -301,8 +320,13 @@ class PartitionWorker:
 
     def _take_arrived(self, held: Held) -> None:
         """Decide what has arrived, as far as a record goes beside what is decided already."""
-        while self._arrived and not held.has_record and not held.is_stretched:
+        while self._may_take(held):
             held.take(self._arrived.popleft())
+
+    def _may_take(self, held: Held) -> bool:
+        if self._is_to_go or not self._arrived:
+            return False
+        return not held.has_record and not held.is_stretched
 
     def _make_record(self, held: Held) -> MadeRecord | None:
         """Make the record of what is decided; None if there is nothing, or no room for more."""

@@ -101,6 +101,9 @@ CONSTANTS = {
     ),
     "deliveries taken and not settled": ("services.worker.partition.PREFETCH",),
     "… where there are handlers": ("services.worker.partition.PREFETCH_WITH_HANDLERS",),
+    "time for what handlers have been asked, when a partition is left": (
+        "services.worker.partition.FINISHING_SECONDS",
+    ),
     "batches ahead of an earlier one of the same front, of which an entry is tried again": (
         "services.worker.held.AHEAD_AT_MOST",
     ),

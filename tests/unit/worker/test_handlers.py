@@ -232,6 +232,48 @@ def test_settled_numbers_are_kept_for_longer_than_batches_go_ahead() -> None:
     assert AHEAD_AT_MOST < NUMBERS_KEPT
 
 
+# ---- workers that leave
+
+
+async def test_a_worker_that_leaves_waits_for_what_it_has_asked_and_takes_nothing_more(
+    scene: Scene,
+) -> None:
+    async with answering(publish=always(PASS)) as handling:
+        handling.held_lines.add("a")
+        async with scene.worker("one", handling) as worker:
+            await scene.submit(Batch("p", 1, [sent("a"), sent("b")]))
+            await until(lambda: len(scene.settlements()) == 1)
+            worker.leave()
+            await scene.submit(Batch("p", 2, [sent("b")]))
+            await turns(60)
+            assert len(scene.settlements()) == 1
+            handling.held_lines.clear()
+            await until(lambda: len(scene.settlements()) == 2)
+            await until(lambda: len(scene.node.waiting(MAIN)) == 1)
+        assert len(handling.asked) == 2
+        async with scene.worker("two", handling):
+            await scene.settles_all_and_drains()
+        assert len(handling.asked) == 3
+    scene.verify()
+
+
+async def test_a_worker_that_leaves_does_not_wait_for_ever(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partition, "FINISHING_SECONDS", 0.05)
+    async with answering(publish=always(PASS)) as handling:
+        handling.held_lines.add("a")
+        async with scene.worker("one", handling) as worker:
+            await scene.submit(Batch("p", 1, [sent("a"), sent("b")]))
+            await until(lambda: len(scene.settlements()) == 1)
+            worker.step_behind()
+            # It has it given again, as the first in line.
+            await until(lambda: len(handling.asked) == 3)
+            handling.held_lines.clear()
+            await scene.settles_all_and_drains()
+    scene.verify()
+
+
 # ---- workers that die
 
 
