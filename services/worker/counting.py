@@ -14,6 +14,9 @@ class WorkerCounters:
         self.refused = Tally("worker_refused", "Entries among them that were refused.")
         self.refusals = LabelledTally("worker_refusals", "The same, by why.", "code")
         self.dead = Tally("worker_dead", "Deliveries and entries that were set aside.")
+        self.follow_waits = Tally(
+            "worker_follow_waits", "Times that what follows from entries could not be done yet."
+        )
         self.redelivered = Tally("worker_redelivered", "Deliveries that came again.")
         self.claims = Tally("worker_claims", "Partitions claimed.")
         self.losses = Tally("worker_losses", "Partitions left without being told to.")

@@ -3,6 +3,7 @@
 Rules
 - One record after the other, in the order of the log; what cannot be done waits, and is tried again
   for as long as the partition is this worker's. Nothing of it is ever given up.
+- What was left in the log is read again from there, some MiB at a time.
 - Entries go into the pool as batches of a producer that is the log itself, numbered by position: a
   worker that does them again makes the same batches, and the pool's worker knows them.
 - Dead letters are kept at least once, each with an id that says where it comes from.
@@ -28,6 +29,9 @@ _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 5.0
 _TELL_EVERY_PAUSES = 10
 
+# To read what was left in the log, some MiB of it. A reader that hears nothing is opened anew.
+_READ_SECONDS = 5.0
+
 # Each waits for its confirm, some 1.5 ms. More would be hardly faster, and all of them are tried
 # again, and told of, when the broker is away.
 _LETTERS_AT_ONCE = 16
@@ -50,16 +54,43 @@ class FollowingUp:
         self._sequels = sequels
         self._counters = counters
         self._has_followed = has_followed
+        self.is_held_up = False
+        """Whether the first that is to be done could not be, the last time it was tried."""
 
     async def run(self) -> None:
         """Do them until cancelled. Cancelling: what was being done is done again, by the next."""
+        self.is_held_up = False
         while True:
-            to_follow = await self._sequels.next()
+            to_follow = await self._next()
             for partition, entries in _by_partition(to_follow).items():
                 await self._submit(to_follow, partition, entries)
             await self._set_all_aside(to_follow)
-            self._sequels.follow(to_follow.position)
+            self._sequels.done(to_follow)
+            self.is_held_up = False
             self._has_followed()
+
+    async def _next(self) -> ToFollow:
+        """Wait for the first that is to be done."""
+        for tries in count(1):
+            await self._sequels.until_some()
+            first = self._sequels.first
+            if first is not None:
+                return first
+            try:
+                async with asyncio.timeout(_READ_SECONDS):
+                    await self._bring_back()
+            except (BrokerUnavailable, TimeoutError) as error:
+                await self._pause(tries, f"log.{self._partition.name}", error)
+        raise AssertionError("counting has no end")
+
+    async def _bring_back(self) -> None:
+        """Read again what was left in the log, as much as there is room for."""
+        start = self._sequels.left_from
+        async with self._broker.log(self._partition).read(start) as reader:
+            async for records in reader:
+                for stored in records:
+                    if not self._sequels.bring_back(stored):
+                        return
 
     async def _submit(
         self, to_follow: ToFollow, partition: Partition, entries: list[Entry]
@@ -115,6 +146,8 @@ class FollowingUp:
                 return
 
     async def _pause(self, tries: int, queue: str, error: Exception) -> None:
+        self.is_held_up = True
+        self._counters.follow_waits.value += 1
         if tries % _TELL_EVERY_PAUSES == 1:
             _log.warning(
                 "what follows from entries has to wait",

@@ -20,6 +20,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
@@ -91,7 +92,7 @@ class PartitionWorker:
         self._counters = counters
         self._has_stood = has_stood
         self._settled = SettledNumbers()
-        self._sequels = Sequels()
+        self._sequels = Sequels(config.rabbitmq.log_max_bytes // 2)
         self._snapshots = SnapshotWriter(broker.tops(partition), partition.name)
         self._claim: Claim | None = None
         self._last_counted: StoredRecord | None = None
@@ -125,10 +126,10 @@ class PartitionWorker:
         if change.settled is not None:
             for outcomes in change.settled.batches:
                 self._settled.mark(outcomes)
-            self._sequels.take(stored.position, self.reader.view.ledger.epoch, change.settled)
+            self._sequels.take(stored, self.reader.view.ledger.epoch, change.settled)
             self._snapshots.count_record()
-        elif isinstance(record, Fence):
-            self._sequels.follow(record.followed)
+        elif isinstance(record, Fence) and record.epoch == self.reader.view.ledger.epoch:
+            self._sequels.hear(record.followed, stored.position)
         if self.reader.view.ledger.head == stored.position:
             self._last_counted = stored
         if self._claim is not None:
@@ -349,13 +350,15 @@ class PartitionWorker:
         if not self._snapshots.is_due or self._last_counted is None:
             return
         # Whoever starts from it does not read of what is to follow from the records before it.
-        try:
-            async with asyncio.timeout(_FOLLOWED_SECONDS):
-                await self._sequels.until_none()
-        except TimeoutError:
+        if not self._following_up.is_held_up:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_FOLLOWED_SECONDS):
+                    await self._sequels.until_none()
+        # Looked at anew: while this waited, somebody else's record may have been read.
+        if self._sequels.is_none:
+            self._snapshots.take(self._last_counted, self.reader.view, self._settled)
+        else:
             self._snapshots.postpone()
-            return
-        self._snapshots.take(self._last_counted, self.reader.view, self._settled)
 
 
 def _raise_if_cancelled() -> None:

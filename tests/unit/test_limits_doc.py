@@ -107,9 +107,10 @@ CONSTANTS = {
     "batches ahead of an earlier one of the same front, of which an entry is tried again": (
         "services.worker.held.AHEAD_AT_MOST",
     ),
-    "entries and dead letters that follow from records and are not in their queues yet": (
+    "what follows from records (entries, dead letters) and has no room in its queue, in memory": (
         "services.worker.sequels.WAITING_BYTES_AT_MOST",
     ),
+    "… and left in the log": ("services.worker.sequels.LEFT_RECORDS_AT_MOST",),
     "what follows from one entry, with what its handler answers": (
         "forebay.link.ANSWER_BYTES_AT_MOST",
         "forebay.link.SIDES_AT_MOST",

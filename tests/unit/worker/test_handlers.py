@@ -8,6 +8,8 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from broker.batch import Batch, Entry, EntryKind, decode_batch
+from broker.embedded import EmbeddedLimits
+from broker.errors import SubmitRefused
 from broker.interface import DeadReason
 from broker.record import Done, Ordered, Outcome, Published, Refused, Replied
 from services.letters.plan import Plan
@@ -371,18 +373,40 @@ async def test_what_failed_is_done_again_with_the_key_of_its_first_life(scene: S
 # ---- limits
 
 
-async def test_a_worker_settles_nothing_more_while_too_much_is_to_follow(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("records", [1, 100])
+async def test_what_has_no_room_in_memory_is_left_in_the_log_and_follows_in_order(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, records: int
 ) -> None:
     monkeypatch.setattr(sequels, "WAITING_BYTES_AT_MOST", 100)
-    publish_besides = always(
-        Handled(Verdict.PASSED, sides=[side("c", b'"%s"' % bytes(b"x" * 200))])
-    )
-    entries = [Batch("p", number, [sent("a")]) for number in range(1, 6)]
-    async with answering(publish=publish_besides) as handling, scene.worker("one", handling):
+    # Of one record the worker waits for those before it.
+    monkeypatch.setattr(sequels, "LEFT_RECORDS_AT_MOST", records)
+    besides = lambda asked: Handled(Verdict.PASSED, sides=[side("c", asked.data)])  # noqa: E731
+    entries = [Batch("p", n, [sent("a", b'"%d %s"' % (n, b"x" * 200))]) for n in range(1, 16)]
+    async with answering(publish=besides) as handling, scene.worker("one", handling):
         await scene.submit(*entries)
         await scene.settles_all_and_drains()
-        await until(lambda: len(_besides(scene)) == 5)
+        await until(lambda: len(_besides(scene)) == 15)
+    assert [each.payload for each in _besides(scene)] == [
+        entry.payload for each in entries for entry in each.entries
+    ]
+    scene.verify()
+
+
+async def test_a_partition_goes_on_whose_full_pool_what_follows_is_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sequels, "WAITING_BYTES_AT_MOST", 100)
+    # What follows from a record takes more room than what was settled by it.
+    monkeypatch.setattr(held, "RECORD_ENTRIES_AT_MOST", 10)
+    scene = Scene(EmbeddedLimits(inbound_max_bytes=20_000))
+    besides = always(Handled(Verdict.PASSED, sides=[side("c", b'"%s"' % (b"x" * 400))]))
+    async with answering(publish=besides) as handling:
+        with pytest.raises(SubmitRefused):
+            await scene.submit(*(Batch("p", n, [sent("a", b'"%d"' % n)]) for n in range(1, 1_000)))
+        settled = len(scene.submitted)
+        async with scene.worker("one", handling):
+            await until(lambda: len(_besides(scene)) == settled)
+            await scene.settles_all_and_drains()
     scene.verify()
 
 
