@@ -141,11 +141,29 @@ class Site:
                 except UnexpectedReply:
                     await asyncio.sleep(POLL_SECONDS)
 
-    async def _list_dead(self, channel: str) -> list[dict[str, Any]]:
+    async def until_handled_more(self, count: int) -> None:
+        """Wait until so many more tries have been noted."""
+        before = len(self.notes("publish"))
+        await self.until_noted("publish", before + count)
+
+    async def until_started(self, worker: ServerProcess) -> None:
+        """Wait until a worker that was started again says that its app was, too."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            while True:
+                pids = [line["pid"] for line in worker.events("app process started")]
+                if pids and psutil.pid_exists(pids[-1]):
+                    return
+                await asyncio.sleep(POLL_SECONDS)
+
+    def mend(self, channel: str) -> None:
+        """Have the app fail in this channel no more."""
+        (self.directory / f"mended-{channel.replace(':', '-')}").touch()
+
+    async def dead(self, *arguments: str) -> str:
+        """Do with dead letters what an operator does on the command line."""
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("FOREBAY_")}
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "forebay", "dead", "list", "--json"),
-            *("--channel", channel, "--url", self._amqp_url),
+            *(sys.executable, "-m", "forebay", "dead", *arguments, "--url", self._amqp_url),
             cwd=ROOT,
             env={**inherited, "FOREBAY_CONFIG": str(self.directory / "forebay.toml")},
             stdout=asyncio.subprocess.PIPE,
@@ -153,7 +171,11 @@ class Site:
         )
         out, err = await process.communicate()
         assert process.returncode == 0, err.decode()
-        return [json.loads(line) for line in out.splitlines()]
+        return out.decode()
+
+    async def _list_dead(self, channel: str) -> list[dict[str, Any]]:
+        listed = await self.dead("list", "--json", "--channel", channel)
+        return [json.loads(line) for line in listed.splitlines()]
 
 
 def _fetch(url: str) -> str:

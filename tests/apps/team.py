@@ -32,6 +32,7 @@ from forebay import (
 app = App()
 
 _JOURNAL = os.open(os.environ["APPS_JOURNAL"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+_FOLDER = Path(os.environ["APPS_JOURNAL"]).parent
 _FOR_EVER_SECONDS = 3_600.0
 _HOARDED_BYTES = 200 * 1024 * 1024
 _LEAKED_BYTES = 80 * 1024 * 1024
@@ -88,15 +89,27 @@ async def _fail(how: str) -> object:
     return None
 
 
+def _is_mended(channel: str) -> bool:
+    """Whether somebody has done what there was to do before it fails no more."""
+    return (_FOLDER / f"mended-{channel.replace(':', '-')}").exists()
+
+
 def _is_first_of(key: str) -> bool:
     """Whether no other process has asked this of the same entry."""
     try:
-        Path(f"{os.environ['APPS_JOURNAL']}-{key.replace('/', '-')}").touch(exist_ok=False)
+        (_FOLDER / f"asked-{key.replace('/', '-')}").touch(exist_ok=False)
     except FileExistsError:
         return False
     return True
 
 
+@app.publish("bytes:*")
+def turn(publication: Publication[bytes]) -> bytes:
+    """Publish what it was the other way round."""
+    return publication.data[::-1]
+
+
+@app.publish("hasty:*")
 @app.publish("open:*")
 async def grant(publication: Publication[Wish]) -> object:
     """Do what is wished for."""
@@ -110,8 +123,12 @@ async def grant(publication: Publication[Wish]) -> object:
     )
     for channel, data in wish.besides.items():
         publication.publish(channel, data)
-    if publication.attempt <= wish.fails:
+    if publication.attempt <= wish.fails and not _is_mended(publication.channel):
         return await _fail(wish.how)
+    return await _succeed(wish, publication.key)
+
+
+async def _succeed(wish: Wish, key: str) -> object:
     match wish.how:
         case "refuse":
             raise Refuse("not here", code=1234)
@@ -119,7 +136,9 @@ async def grant(publication: Publication[Wish]) -> object:
             return SWALLOW
         case "change":
             return {"n": wish.n, "seen": True}
-        case "freeze its worker" if _is_first_of(publication.key):
+        case "slow":
+            await asyncio.sleep(0.2)
+        case "freeze its worker" if _is_first_of(key):
             os.kill(os.getppid(), signal.SIGSTOP)
         case "leak":
             _kept.append(bytearray(b"x") * _LEAKED_BYTES)
@@ -180,7 +199,7 @@ def left(left: Left) -> None:
 def _carry_out(event: Acting, what: str, user: str, **rest: Any) -> None:
     match what:
         case "send":
-            event.send(user, rest["data"])
+            event.send(user, rest["data"], client=rest.get("client", ""))
         case "disconnect":
             event.disconnect(user, **rest)
         case "unsubscribe":

@@ -157,3 +157,12 @@ async def test_the_python_sdk_carries_out_what_is_ordered(
         disconnected = await next_of(events.disconnected)
         assert (disconnected.code, disconnected.reason) == (4501, "not any more")
         assert speaker.client.state is ClientState.DISCONNECTED
+
+
+async def test_a_handler_of_binary_data_is_given_bytes_and_gives_some(fronts: list[str]) -> None:
+    async with python_client(fronts[0], use_protobuf=True) as (client, _):
+        followed = await follow(client, f"bytes:{uuid.uuid4()}")
+        await followed.subscription.publish(b"\x00\xff{")
+        (publication,) = await followed.events.take(1)
+
+        assert publication.data == b"{\xff\x00"
