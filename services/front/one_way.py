@@ -14,23 +14,15 @@ Not here: bytes (`services.wire.one_way`), connections (`transports.one_way`).
 """
 
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
 
-from services.auth import Identity, ServerSubscription, SubscriptionGrant
-from services.front.addresses import Address
-from services.front.admission import (
-    Asking,
-    ask_subscribe,
-    hear_subscribe,
-    info_of,
-    settle_terms,
-)
+from services.auth import Identity, ServerSubscription
+from services.front.admission import hear_subscribe, info_of, settle_terms
 from services.front.connecting import connect, time_to_live
 from services.front.enrolling import Place, find_places
 from services.front.session import EndSession, Session, State
-from services.front.subscribing import end_of_terms, grant_of
+from services.front.subscribing import Wish, end_of_terms, wish_for
 from services.front.view_partition import ViewNotReady
-from services.permissions import Who
 from services.wire.command import ConnectRequest, SubscribeRequest
 from services.wire.errors import Disconnect, Error, ErrorCode, ProtocolError, Refusal
 from services.wire.json_codec import decode_connect
@@ -94,23 +86,22 @@ async def _find_places(
     if len(given) + len(asked) > session.parts.config.client.channel_limit:
         raise EndSession(Disconnect.CHANNEL_LIMIT, "more channels than client.channel_limit")
     # All handlers are asked before the first answer is waited for.
-    wishes = [_wish(session, identity, channel, each) for channel, each in asked.items()]
+    info = partial(info_of, session, identity)
+    wishes = [
+        wish_for(
+            session,
+            identity.user,
+            _request_for(channel, each),
+            session.parts.addresses.find(channel),
+            info,
+        )
+        for channel, each in asked.items()
+    ]
     return places + [await _place(session, wish) for wish in wishes]
 
 
-class _Wish(NamedTuple):
-    """A channel that a client asks for, and may have unless a handler says no."""
-
-    address: Address
-    request: SubscribeRequest
-    who: Who
-    grant: SubscriptionGrant | None
-    asking: Asking
-
-
-def _wish(session: Session, identity: Identity, channel: str, wish: SubscribeRequest) -> _Wish:
-    address = session.parts.addresses.find(channel)
-    request = SubscribeRequest(
+def _request_for(channel: str, wish: SubscribeRequest) -> SubscribeRequest:
+    return SubscribeRequest(
         channel,
         token=wish.token,
         recover=wish.recover,
@@ -121,14 +112,10 @@ def _wish(session: Session, identity: Identity, channel: str, wish: SubscribeReq
         recoverable=wish.recoverable,
         join_leave=wish.join_leave,
     )
-    grant = grant_of(session, identity.user, request) if request.token else None
-    who = Who(identity.user, has_token=grant is not None)
-    asking = ask_subscribe(session, request, who, address, partial(info_of, session, identity))
-    return _Wish(address, request, who, grant, asking)
 
 
-async def _place(session: Session, wish: _Wish) -> Place:
-    address, request, who, grant, asking = wish
+async def _place(session: Session, wish: Wish) -> Place:
+    request, address, who, grant, asking = wish
     terms = settle_terms(grant, await hear_subscribe(session, asking))
     return Place(
         address,

@@ -6,13 +6,16 @@ Rules
 - First comes `connect`, once. If it fails, the rest of its frame is discarded silently: an SDK puts
   its subscribes into the same frame.
 - What a frame holds before something that is no command is carried out first.
+- Subscribes that stand together are looked at together, so that the team's handlers are asked about
+  them at once: an SDK that comes back subscribes to all it had, and one after the other that would
+  take longer than it waits. They are carried out in their turn all the same.
 
 Not here: what a command does (the families), bytes to commands (`services.wire`).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
 from services.front.attending import presence, presence_stats
 from services.front.calling import call, send
@@ -20,7 +23,14 @@ from services.front.connecting import connect, refresh
 from services.front.publishing import publish
 from services.front.reading import history
 from services.front.session import EndSession, Session, State
-from services.front.subscribing import refresh_subscription, subscribe, unsubscribe
+from services.front.subscribing import (
+    Foreseen,
+    foresee,
+    refresh_subscription,
+    subscribe,
+    subscribe_as_foreseen,
+    unsubscribe,
+)
 from services.front.view_partition import ViewNotReady
 from services.wire.command import (
     Command,
@@ -48,6 +58,10 @@ from services.wire.json_codec import decode_frame
 _COMMANDS_A_TURN: Final = 64
 _LONG: Final = (PresenceRequest, PresenceStatsRequest)
 
+# A question to a handler each, if there is one: all channels of a page in a few trips, and what one
+# session may have under way of the 4,096 that a worker takes.
+_SUBSCRIBES_TOGETHER: Final = 16
+
 Decode = Callable[[bytes], list[Command]]
 _Waiting = Callable[[Session, int, Any], Awaitable[None]]
 _AtOnce = Callable[[Session, int, Any], None]
@@ -70,7 +84,8 @@ async def receive(session: Session, frame: bytes, decode: Decode = decode_frame)
 async def _carry_out_all(session: Session, commands: list[Command] | tuple[Command, ...]) -> None:
     session.parts.measures.commands.value += len(commands)
     is_connecting = session.state is State.CONNECTING
-    for number, command in enumerate(commands, 1):
+    in_turn = commands if len(commands) == 1 else _foreseeing(session, commands)
+    for number, command in enumerate(in_turn, 1):
         if session.is_over or (is_connecting and session.state is State.REFUSED):
             return
         await _carry_out(session, command)
@@ -78,7 +93,32 @@ async def _carry_out_all(session: Session, commands: list[Command] | tuple[Comma
             await asyncio.sleep(0)
 
 
-async def _carry_out(session: Session, command: Command) -> None:
+class _Foreseen(NamedTuple):
+    """A subscribe in a frame, looked at ahead of its turn."""
+
+    id: int
+    request: Foreseen
+
+
+def _foreseeing(session: Session, commands: Sequence[Command]) -> Iterator[Command | _Foreseen]:
+    """Give the commands; each is looked at when all before those that it stands with are done."""
+    at = 0
+    while at < len(commands):
+        command = commands[at]
+        at += 1
+        if not session.is_connected or not isinstance(command.request, SubscribeRequest):
+            yield command
+            continue
+        together = [_Foreseen(command.id, foresee(session, command.request))]
+        for command in commands[at : at + _SUBSCRIBES_TOGETHER - 1]:
+            if not isinstance(command.request, SubscribeRequest):
+                break
+            together.append(_Foreseen(command.id, foresee(session, command.request)))
+        at += len(together) - 1
+        yield from together
+
+
+async def _carry_out(session: Session, command: Command | _Foreseen) -> None:
     try:
         if session.state is not State.CONNECTED:
             await _carry_out_first(session, command)
@@ -103,7 +143,7 @@ async def _carry_out(session: Session, command: Command) -> None:
         session.disconnect(end.disconnect, end.why)
 
 
-async def _carry_out_first(session: Session, command: Command) -> None:
+async def _carry_out_first(session: Session, command: Command | _Foreseen) -> None:
     """Carry out the command a session begins with.
 
     Raises:
@@ -135,7 +175,7 @@ def _refuse_malformed(session: Session, command_id: int, request: Malformed) -> 
     raise Refusal(ErrorCode.BAD_REQUEST.explained(request.why))
 
 
-_AT_ONCE: Final[dict[type[Request], _AtOnce]] = {
+_AT_ONCE: Final[dict[type[Request | Foreseen], _AtOnce]] = {
     PublishRequest: publish,
     UnsubscribeRequest: unsubscribe,
     RefreshRequest: refresh,
@@ -147,7 +187,8 @@ _AT_ONCE: Final[dict[type[Request], _AtOnce]] = {
     Malformed: _refuse_malformed,
 }
 
-_WAITING: Final[dict[type[Request], _Waiting]] = {
+_WAITING: Final[dict[type[Request | Foreseen], _Waiting]] = {
+    Foreseen: subscribe_as_foreseen,
     SubscribeRequest: subscribe,
     HistoryRequest: history,
     PresenceRequest: presence,

@@ -8,7 +8,8 @@ Rules
 Not here: what the server subscribes a client to (`enrolling`).
 """
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -19,7 +20,8 @@ from services.auth import (
     TokenMismatch,
     verify_subscription_token,
 )
-from services.front.admission import Terms, ask_subscribe, hear_subscribe, settle_terms
+from services.front.addresses import Address
+from services.front.admission import Asking, Terms, ask_subscribe, hear_subscribe, settle_terms
 from services.front.connecting import end_of_term, time_to_live
 from services.front.following import describe, encoding_of, recover
 from services.front.hub import Subscription
@@ -43,11 +45,68 @@ async def subscribe(session: Session, command_id: int, request: SubscribeRequest
         Refusal: it may not, or not again.
         EndSession: the token is somebody else's, or a handler does not want the client to stay.
     """
+    await _fulfil(session, command_id, _look_at(session, request))
+
+
+class Foreseen(NamedTuple):
+    """A subscribe that was looked at ahead of its turn, or what was wrong with it."""
+
+    wish: "Wish | Refusal | EndSession"
+
+
+def foresee(session: Session, request: SubscribeRequest) -> Foreseen:
+    """Look at a subscribe whose turn is soon, so that a handler is asked about it already."""
+    try:
+        return Foreseen(_look_at(session, request))
+    except (Refusal, EndSession) as error:
+        return Foreseen(error)
+
+
+async def subscribe_as_foreseen(session: Session, command_id: int, foreseen: Foreseen) -> None:
+    """Follow a channel; see `subscribe`."""
+    wish = foreseen.wish
+    if isinstance(wish, Exception):
+        raise wish
+    await _fulfil(session, command_id, wish)
+
+
+class Wish(NamedTuple):
+    """A channel that a client asks for, and may have unless a handler says no."""
+
+    request: SubscribeRequest
+    address: Address
+    who: Who
+    grant: SubscriptionGrant | None
+    asking: Asking
+
+
+def wish_for(
+    session: Session,
+    user: str,
+    request: SubscribeRequest,
+    address: Address,
+    info: Callable[[bytes], bytes],
+) -> Wish:
+    """Look at what a user asks for, and have a handler asked if there is one; see `ask_subscribe`.
+
+    Raises:
+        Refusal: it may not be.
+        EndSession: the token is somebody else's.
+    """
+    grant = grant_of(session, user, request) if request.token else None
+    who = Who(user, has_token=grant is not None)
+    asking = ask_subscribe(session, request, who, address, info)
+    return Wish(request, address, who, grant, asking)
+
+
+def _look_at(session: Session, request: SubscribeRequest) -> Wish:
     address = session.parts.addresses.find(request.channel)
     _check_request(session, request)
-    grant = grant_of(session, session.user, request) if request.token else None
-    who = Who(session.user, has_token=grant is not None)
-    asking = ask_subscribe(session, request, who, address, session.info)
+    return wish_for(session, session.user, request, address, session.info)
+
+
+async def _fulfil(session: Session, command_id: int, wish: Wish) -> None:
+    request, address, who, grant, asking = wish
     terms = settle_terms(grant, await hear_subscribe(session, asking))
     override = terms.override
     tracking = session.parts.permissions.tracking(who, address.channel, request, override)
@@ -56,7 +115,7 @@ async def subscribe(session: Session, command_id: int, request: SubscribeRequest
     state = await session.parts.view.follow(request.channel, *position)
     if session.is_over:
         return
-    # Again: an order may have put it there while it waited.
+    # Again: an order, or what came before it, may have put it there while it waited.
     _check_request(session, request)
     recovery = recover(session, request, tracking, state, session.outbox.room_bytes // 2)
     subscription = Subscription(

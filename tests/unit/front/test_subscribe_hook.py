@@ -258,13 +258,50 @@ async def test_a_client_is_not_taken_for_gone_while_its_pong_stands_behind_quest
         client = await stage.client()
         await stage.pass_time(1.25)
         commands = [{"id": n, "subscribe": {"channel": f"open:{n}"}} for n in (2, 3, 4)]
-        task = asyncio.create_task(client.send(*commands, {}))
+        # Those that stand together would be asked about together.
+        between = {"id": 9, "unsubscribe": {"channel": "open:9"}}
+        frame = [commands[0], between, commands[1], between, commands[2], {}]
+        task = asyncio.create_task(client.send(*frame))
         for asked in range(1, 4):
             await stage.until(partial(is_asked, handlers, asked))
             await stage.pass_time(0.25)
             handlers.gate.set()
         await asyncio.wait_for(task, 5)
         assert client.session.is_connected
+
+
+async def test_of_subscribes_that_come_together_some_are_asked_about_at_once() -> None:
+    def decide(question: Question) -> Handled:
+        is_full = question.name == "open:3"
+        return Handled(Verdict.REFUSED, code=1001) if is_full else passes(question)
+
+    handlers = team(decide)
+    handlers.gate.clear()
+    async with staging_apps(hook_config(), handlers) as stage:
+        client = stage.stranger()
+        numbers = range(2, 22)
+        asks = [{"id": n, "subscribe": {"channel": f"open:{n}"}} for n in numbers]
+        task = asyncio.create_task(client.send({"id": 1, "connect": {}}, *asks))
+        await stage.until(partial(is_asked, handlers, 16))
+        assert [news["id"] for news in client.news()] == [1]
+        handlers.gate.set()
+        await asyncio.wait_for(task, 5)
+        replies = client.news()
+        assert [reply["id"] for reply in replies] == list(numbers)
+        assert [reply["id"] for reply in replies if "error" in reply] == [3]
+        assert stage.parts.hub.subscriptions == len(numbers) - 1
+
+
+async def test_subscribes_that_come_together_are_carried_out_in_turn_with_what_is_between() -> None:
+    async with staging_apps(hook_config({"channel_limit": 3}), team(passes)) as stage:
+        client = await stage.client()
+        channels = ["open:1", "open:1", "nowhere:1", "shut:1#bob", "unasked:2", "open:3", "open:4"]
+        asks = [{"id": n, "subscribe": {"channel": c}} for n, c in enumerate(channels, 2)]
+        again = [{"unsubscribe": {"channel": "open:1"}}, {"subscribe": {"channel": "open:1"}}]
+        replies = await client.ask(*asks, *({"id": n, **c} for n, c in enumerate(again, 9)))
+        assert [reply["id"] for reply in replies] == list(range(2, 11))
+        codes = [reply["error"]["code"] if "error" in reply else 0 for reply in replies]
+        assert codes == [0, 105, 102, 103, 0, 0, 106, 0, 0]
 
 
 def is_asked(handlers: Handlers, times: int) -> bool:
