@@ -67,20 +67,6 @@ class HeldDelivery:
         self.decided_bytes = 0
 
 
-class _Open:
-    """One producer's batches that are held, and the highest since the first of them."""
-
-    __slots__ = ("highest", "numbers")
-
-    def __init__(self) -> None:
-        self.numbers: set[int] = set()
-        self.highest = 0
-
-    def add(self, number: int) -> None:
-        self.numbers.add(number)
-        self.highest = max(self.highest, number)
-
-
 class Held:
     """The deliveries that one claim holds of one partition, in the order in which they came."""
 
@@ -106,8 +92,10 @@ class Held:
         self._asked = 0
         """Entries that handlers look at now."""
         self._has_asked = False
-        self._open: dict[str, _Open] = {}
-        """The batches that are held, by producer."""
+        self._open: dict[str, set[int]] = {}
+        """The numbers of the batches that are held and not settled, by producer."""
+        self._far: HeldDelivery | None = None
+        """The last one that was taken, if it is too far ahead to be looked at."""
 
     @property
     def has_record(self) -> bool:
@@ -124,26 +112,33 @@ class Held:
 
     @property
     def is_stretched(self) -> bool:
-        """Whether some producer's batches are as far ahead of one that is held as they may be."""
-        return any(
-            each.highest - min(each.numbers) >= AHEAD_AT_MOST for each in self._open.values()
-        )
+        """Whether a batch waits that is too far ahead of another one of its producer."""
+        return self._far is not None
 
     def take(self, delivery: Delivery) -> None:
         """Hold a delivery: decide its entries, or have handlers look at them."""
         held = _decode(delivery)
         self._deliveries[delivery.tag] = held
-        batch = held.batch
-        if batch is None:
+        if held.batch is None:
             return
+        if self._is_far(held.batch):
+            self._far = held
+        else:
+            self._begin(held, held.batch)
+
+    def _is_far(self, batch: Batch) -> bool:
+        # Numbers of batches that were refused are missing, as many as there were while a pool was
+        # full: the next one may be any number ahead.
+        numbers = self._open.get(batch.producer)
+        return numbers is not None and batch.number - min(numbers) > AHEAD_AT_MOST
+
+    def _begin(self, held: HeldDelivery, batch: Batch) -> None:
         known = batch.producer, batch.number
-        of_producer = self._open.get(batch.producer)
-        held.is_copy = of_producer is not None and batch.number in of_producer.numbers
+        numbers = self._open.get(batch.producer)
+        held.is_copy = numbers is not None and batch.number in numbers
         if held.is_copy or not batch.entries or self._settled.is_whole(*known):
             return
-        if of_producer is None:
-            of_producer = self._open[batch.producer] = _Open()
-        of_producer.add(batch.number)
+        self._open.setdefault(batch.producer, set()).add(batch.number)
         has_some = self._settled.has_any(*known)
         decide = self._deciding.decide_again if batch.is_replay else self._deciding.decide
         for place, entry in enumerate(batch.entries):
@@ -155,7 +150,7 @@ class Held:
                 self._ask(held, batch, place, decision)
             else:
                 held.decided.append(DecidedEntry(place, decision))
-        self._count(held, len(held.decided), len(delivery.body))
+        self._count(held, len(held.decided), len(held.delivery.body))
 
     def cut_asked(self, epoch: str) -> bool:
         """Tell whether an entry that is decided asks for the end of this epoch."""
@@ -190,14 +185,25 @@ class Held:
             del self._deliveries[held.delivery.tag]
             if held.batch is not None and not held.is_copy:
                 self._close(held.batch)
+        self._go_on()
         return done
 
     def _close(self, batch: Batch) -> None:
-        of_producer = self._open.get(batch.producer)
-        if of_producer is not None:
-            of_producer.numbers.discard(batch.number)
-            if not of_producer.numbers:
+        numbers = self._open.get(batch.producer)
+        if numbers is not None:
+            numbers.discard(batch.number)
+            if not numbers:
                 del self._open[batch.producer]
+
+    def _go_on(self) -> None:
+        """Look at the batch that was too far ahead, once it is no more."""
+        far = self._far
+        if far is None or far.batch is None or self._is_far(far.batch):
+            return
+        self._far = None
+        if far.delivery.tag in self._deliveries:
+            self._begin(far, far.batch)
+            self._has_decided()
 
     def _take_from(self, held: HeldDelivery) -> Sequence[DecidedEntry]:
         decided = held.decided

@@ -19,7 +19,7 @@ from services.view.settled import NUMBERS_KEPT
 from services.worker import held, partition, sequels
 from services.worker.handling.interface import Handled, Kind, Question, Side, SideKind, Verdict
 from services.worker.held import AHEAD_AT_MOST
-from tests.unit.view.writing import MAIN
+from tests.unit.view.writing import MAIN, kept
 from tests.unit.worker.parts import CONFIG, Scene, Settlement, batch, turns, until
 from tests.unit.worker.scripted import PASS, Handler, ScriptedHandling
 
@@ -230,6 +230,24 @@ async def test_no_batch_is_settled_unseen_however_long_its_entry_waits(
     scene.verify()
 
 
+async def test_no_batch_is_settled_unseen_however_many_numbers_are_missing_behind_it(
+    scene: Scene,
+) -> None:
+    # A full pool refused those between.
+    far = NUMBERS_KEPT + 1_000
+    async with answering(publish=always(PASS)) as handling:
+        handling.held_lines.add("a")
+        async with scene.worker("one", handling):
+            await scene.submit(Batch("p", 1, [sent("a")]))
+            await until(lambda: len(handling.asked) == 1)
+            await scene.submit(Batch("p", far, [sent("b")]), Batch("p", far + 1, [sent("b")]))
+            await turns(60)
+            assert not scene.settlements()
+            handling.held_lines.clear()
+            await scene.settles_all_and_drains()
+    scene.verify()
+
+
 def test_settled_numbers_are_kept_for_longer_than_batches_go_ahead() -> None:
     assert AHEAD_AT_MOST < NUMBERS_KEPT
 
@@ -434,4 +452,24 @@ async def test_a_record_with_much_to_follow_holds_fewer_entries(scene: Scene) ->
         await scene.settles_all()
         await until(lambda: len(_besides(scene)) == 40)
         await scene.settles_all_and_drains()
+    scene.verify()
+
+
+@pytest.mark.parametrize(
+    ("handled", "entries", "kind"),
+    [
+        (Handled(Verdict.REPLIED, b'"%s"' % (b"x" * 30_000)), 100, EntryKind.CALL),
+        (Handled(Verdict.PASSED, sides=[side("c", b"1")] * 100), 350, EntryKind.PUBLISH),
+        (Handled(Verdict.FAILED, text="x" * 1_900), 800, EntryKind.PUBLISH),
+        (Handled(Verdict.REFUSED, code=512, text="x" * 1_900), 800, EntryKind.PUBLISH),
+    ],
+)
+async def test_a_record_is_bounded_whatever_handlers_say(
+    scene: Scene, handled: Handled, entries: int, kind: EntryKind
+) -> None:
+    await scene.submit(Batch("p", 1, [sent(f"a{number}", b"1", kind) for number in range(entries)]))
+    given = always(handled)
+    async with answering(publish=given, rpc=given) as handling, scene.worker("one", handling):
+        await scene.settles_all()
+    assert max(len(body) for _, body in kept(scene.node)) < 2 * held.RECORD_BYTES_AT_MOST
     scene.verify()
