@@ -86,6 +86,7 @@ def describe_surprises(config: Config) -> list[str]:
         *_about_connecting(config),
         *_about_address(config),
         *_about_asking(config),
+        *_about_questions(config),
         *_about_channels(config),
     ]
 
@@ -151,6 +152,17 @@ def _about_asking(config: Config) -> Iterator[str]:
         yield (
             "app.hook_unanswered: clients come in without being asked about whenever no worker"
             f" answers ({names})."
+        )
+
+
+def _about_questions(config: Config) -> Iterator[str]:
+    app, client = config.app, config.client
+    if app.connect_headers and not app.connect_handler:
+        yield "app.connect_headers does nothing without app.connect_handler."
+    if _asks_of_channels(config) and app.hook_timeout >= client.pong_timeout:
+        yield (
+            "app.hook_timeout: not shorter than client.pong_timeout, so a client that waits for a"
+            " subscribe handler can be taken for gone."
         )
 
 

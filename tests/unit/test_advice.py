@@ -90,6 +90,23 @@ def test_handlers_that_are_to_be_asked_and_may_not_be_are_said(
     assert all(words in found for words in says)
 
 
+@pytest.mark.parametrize(
+    ("app", "says"),
+    [
+        ({"connect_headers": "Cookie"}, "app.connect_headers does nothing"),
+        ({"hook_timeout": 10}, "app.hook_timeout: not shorter than client.pong_timeout"),
+    ],
+)
+def test_what_does_not_fit_the_handlers_that_are_asked_is_said(
+    app: dict[str, Any], says: str
+) -> None:
+    (found,) = surprises(
+        app={"path": "chat:app", **app}, namespace=[{**CHAT, "subscribe_handler": True}]
+    )
+    assert says in found
+    assert surprises(app={**ASKED, **app, "path": "chat:app"}, namespace=[CHAT]) == []
+
+
 def test_handlers_that_workers_have_surprise_nobody() -> None:
     assert surprises(app={**ASKED, "path": "chat:app"}, namespace=[CHAT]) == []
 

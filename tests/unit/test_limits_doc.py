@@ -25,6 +25,9 @@ CONSTANTS = {
     ),
     "nesting of a payload": ("services.wire.payload.DEEPEST_LEVELS",),
     "a channel's name": ("services.wire.channel.LONGEST_BYTES",),
+    "… and how many are awaited at once, of subscribes that came together": (
+        "services.front.receiving._SUBSCRIBES_TOGETHER",
+    ),
     "a handshake's line or header": ("services.front.listening._HEADER_BYTES_AT_MOST",),
     "headers of a handshake": ("services.front.listening._HEADERS_AT_MOST",),
     "bytes that wait in the kernel to be read": ("services.front.listening._RECEIVE_BYTES",),

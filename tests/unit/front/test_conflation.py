@@ -324,6 +324,29 @@ def heard(client: Client) -> list[Any]:
     return [each["data"] for each in pushed(client.news())]
 
 
+async def test_others_have_their_turn_while_many_windows_end(stage: Tickers) -> None:
+    client = await stage.client()
+    channels = [f"bare:{number}" for number in range(3 * fanout_module.NEWS_A_TURN)]
+    client_limit = stage.parts.config.client.channel_limit
+    clients = [await stage.client() for _ in range(-(-len(channels) // client_limit))]
+    for number, channel in enumerate(channels):
+        await follow(clients[number // client_limit], channel)
+    for data in (1, 2):
+        for channel in channels:
+            await client.send({"id": 7, "publish": {"channel": channel, "data": data}})
+            if client.session.unanswered > 50:
+                await stage.until(lambda: client.session.unanswered == 0)
+        await stage.until(lambda: client.session.unanswered == 0)
+    assert sum(heard(each).count(1) for each in clients) == len(channels)
+    stage.clock.turn(WINDOW_SECONDS)
+    turns = told = 0
+    while told < len(channels):
+        await asyncio.sleep(0)
+        told += sum(len(heard(each)) for each in clients)
+        turns += told > 0
+    assert turns >= 3
+
+
 @pytest.mark.parametrize("channel", ["ticker:a", "stream:a", "bare:a"])
 @pytest.mark.parametrize("kind", [Client, ProtobufClient])
 async def test_subscribers_are_told_the_first_and_then_the_newest(
