@@ -97,7 +97,10 @@ class Site:
                 await asyncio.sleep(POLL_SECONDS)
 
     async def dead_letters(self, channel: str, count: int = 1) -> list[dict[str, Any]]:
-        """Wait until so many letters of a channel are set aside, as an operator sees them."""
+        """Wait until so many letters of a channel or a pattern are set aside, as operators see them.
+
+        Only one reads them at a time.
+        """
         async with asyncio.timeout(WAIT_SECONDS):
             while True:
                 letters = await self._list_dead(channel)

@@ -2,11 +2,14 @@
 
 import asyncio
 import re
+import uuid
+from typing import Any
 
 import pytest
 
 from tests.apps.site import Site, fresh, publish, received, two_clients
 from tests.system.client import Client
+from tests.system.connection import Reply
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -20,53 +23,74 @@ FAILURES = {
     "kill": "the app process died (killed by signal 9)",
     "hoard": "MiB of memory)",
 }
-# In vain for its process, and for others in it, too.
-END_THE_PROCESS = ("block", "exit", "kill", "hoard")
-OTHERS = ("raise", "hang", "nonsense")
-
 FAILED, UNKNOWN = 100, 400
 """What its sender is told: that it failed; or, when that takes more than four seconds, as it may
 where processes have to be started anew, that nothing is known yet."""
 
 
-@pytest.mark.parametrize("ways", [OTHERS, END_THE_PROCESS], ids=["alone", "with-its-process"])
 async def test_a_failing_entry_is_set_aside_and_its_neighbours_are_delivered_once(
-    ways: tuple[str, ...], site: Site
+    site: Site,
 ) -> None:
-    async with two_clients(site) as (sender, subscriber), asyncio.TaskGroup() as tasks:
-        for how in ways:
-            tasks.create_task(fail_among_neighbours(how, site, sender, subscriber))
+    """All ways to fail at the same time, so that each is a neighbour of the others, too."""
+    run = uuid.uuid4().hex[:8]
+    async with two_clients(site) as (sender, subscriber):
+        async with asyncio.TaskGroup() as tasks:
+            failing = [tasks.create_task(fail(how, run, sender, subscriber)) for how in FAILURES]
+        letters = await site.dead_letters(f"open:{run}-*", len(FAILURES))
+
+        for how, task in zip(FAILURES, failing, strict=True):
+            channel, neighbour = channels_of(how, run)
+            (letter,) = [each for each in letters if each["channel"] == channel]
+            assert_set_aside(how, letter, site.notes("publish", channel=channel, n=2))
+            assert_only_one_failed(task.result())
+            assert await received(subscriber, channel) == [{"n": 1}, {"n": 3}]
+            assert await received(subscriber, neighbour) == [{"n": 1}, {"n": 2}]
 
 
-async def fail_among_neighbours(how: str, site: Site, sender: Client, subscriber: Client) -> None:
-    channel, other = fresh(how), fresh("neighbour")
+def channels_of(how: str, run: str) -> tuple[str, str]:
+    return f"open:{run}-{how}", f"open:{run}-{how}-neighbour"
+
+
+async def fail(how: str, run: str, sender: Client, subscriber: Client) -> list[Reply]:
+    """Publish what fails among others, in one frame."""
+    channel, neighbour = channels_of(how, run)
     await subscriber.subscribe(channel)
-    await subscriber.subscribe(other)
-    replies = await sender.ask_together(
+    await subscriber.subscribe(neighbour)
+    return await sender.ask_together(
         publish(channel, 1),
-        publish(other, 1),
+        publish(neighbour, 1),
         publish(channel, 2, how=how, fails=9),
         publish(channel, 3),
-        publish(other, 2),
+        publish(neighbour, 2),
     )
-    (letter,) = await site.dead_letters(channel)
 
-    error = replies.pop(2)["error"]
-    if how in OTHERS:
-        assert error == {"code": FAILED, "message": "internal server error", "temporary": True}
-        assert all("publish" in reply for reply in replies)
-    else:
-        assert error["code"] in (FAILED, UNKNOWN)
-        assert {reply["error"]["code"] for reply in replies if "error" in reply} <= {UNKNOWN}
+
+def assert_only_one_failed(replies: list[Reply]) -> None:
+    first, beside, failed, behind, beside_too = replies
+    assert failed["error"]["code"] in (FAILED, UNKNOWN)
+    for reply in (first, beside, behind, beside_too):
+        assert "publish" in reply or reply["error"]["code"] == UNKNOWN
+
+
+def assert_set_aside(how: str, letter: dict[str, Any], tries: list[dict[str, Any]]) -> None:
     assert (letter["reason"], letter["attempts"]) == ("failed", 3)
     assert FAILURES[how] in letter["explanation"]
-    if how == "raise":  # the line in which it was raised, which is told to operators alone
-        assert re.search(r"team\.py:\d+ _fail$", letter["explanation"])
-    tries = site.notes("publish", channel=channel, n=2)
     assert {each["attempt"] for each in tries} == {1, 2, 3}
     assert len({each["key"] for each in tries}) == 1
-    assert await received(subscriber, channel) == [{"n": 1}, {"n": 3}]
-    assert await received(subscriber, other) == [{"n": 1}, {"n": 2}]
+
+
+async def test_who_published_what_failed_is_told_so_and_operators_where(site: Site) -> None:
+    channel, side = fresh("raise"), fresh("side")
+    async with two_clients(site) as (sender, subscriber):
+        await subscriber.subscribe(side)
+        reply = await sender.ask(**publish(channel, how="raise", fails=3, besides={side: {"n": 1}}))
+        (letter,) = await site.dead_letters(channel)
+
+        error = {"code": FAILED, "message": "internal server error", "temporary": True}
+        assert reply["error"] == error
+        assert re.search(r"team\.py:\d+ _fail$", letter["explanation"])
+        # What it published besides is not published.
+        assert await received(subscriber, side) == []
 
 
 async def test_a_channel_waits_for_an_entry_that_is_tried_again_and_others_go_on(
@@ -175,18 +199,6 @@ async def test_what_a_handler_publishes_besides_comes_once_however_often_it_fail
         assert [each["attempt"] for each in site.notes("publish", channel=channel)] == [1, 2]
         for side in sides:
             assert await received(subscriber, side) == []
-
-
-async def test_nothing_that_a_handler_publishes_besides_comes_if_it_fails_for_good(
-    site: Site,
-) -> None:
-    channel, side = fresh("raise"), fresh("side")
-    async with two_clients(site) as (sender, subscriber):
-        await subscriber.subscribe(side)
-        reply = await sender.ask(**publish(channel, how="raise", fails=3, besides={side: {"n": 1}}))
-
-        assert reply["error"]["code"] == FAILED
-        assert await received(subscriber, side) == []
 
 
 async def test_what_is_said_besides_reaches_nobody_twice_if_a_worker_is_killed_meanwhile(

@@ -1,5 +1,6 @@
 """Who may come in, and into a channel, as the app says; and what holds when it says nothing."""
 
+import asyncio
 import uuid
 
 import pytest
@@ -119,21 +120,26 @@ async def test_a_subscribe_handler_that_hangs_denies_and_holds_up_nobody_else(
         await other.subscribe(fresh("fine", "asked"))
 
 
+async def refused_channel(url: str) -> Reply:
+    async with client_of(url) as client:
+        return await error_of(client, fresh("fine", "asked"))
+
+
 async def test_without_a_worker_the_settings_say_who_comes_in(site: Site) -> None:
     """Last in this file: the workers start anew."""
     for worker in site.deployment.workers:
         worker.kill9()
     try:
-        denied = await refusal(site.here)
-        async with client_of(site.there) as client:
-            # As without a handler, by which nobody may follow this channel.
-            error = await error_of(client, fresh("fine", "asked"))
+        async with asyncio.TaskGroup() as tasks:
+            denied = tasks.create_task(refusal(site.here))
+            allowed = tasks.create_task(refused_channel(site.there))
     finally:
         for worker in site.deployment.workers:
             worker.start()
     await site.until_answering()
 
-    assert (denied["code"], denied["temporary"]) == (100, True)
-    assert error["code"] == 103
+    assert (denied.result()["code"], denied.result()["temporary"]) == (100, True)
+    # As without a handler, by which nobody may follow this channel.
+    assert allowed.result()["code"] == 103
     async with client_of(site.here) as client:
         await client.subscribe(fresh("fine", "asked"))

@@ -1,7 +1,7 @@
 """A team's project with packages called as ours are: `forebay dev` and `forebay worker` serve it.
 
-It is tests/kit/project, copied: its `broker` and `services` are its own. Forebay is installed, or
-run from a checkout; the command is given in the project's folder, or in the checkout's.
+It is tests/kit/project, copied: its `broker` and `services` are its own. Forebay is installed, and
+the command is given in the project's folder; or it is run from a checkout, in either folder.
 """
 
 import asyncio
@@ -57,13 +57,11 @@ class Command:
         self.variables = {"PYTHONPATH": ":".join(map(str, (forebay, *teams)))}
 
 
-@pytest.fixture(params=["installed", "from-a-checkout", "in-the-checkout"])
+@pytest.fixture(params=["installed", "in-the-checkout"])
 def command(request: pytest.FixtureRequest, project: Path) -> Command:
     match request.param:
         case "installed":
             return Command(project, request.getfixturevalue("installed"))
-        case "from-a-checkout":
-            return Command(project, ROOT)
         case "in-the-checkout":
             return Command(ROOT, ROOT, project)
         case _:
@@ -158,6 +156,7 @@ async def test_forebay_dev_reloads_its_packages_while_clients_stay(
     async with running("dev", command, {"FOREBAY_FRONT__PORT": str(port)}, tmp_path) as dev:
         await first_price(url, dev)
         async with client_of(url) as client:
+            await assert_the_teams(client, command, project)
             prices.write_text('PRICES = {"tea": 4}')
             await until_price(client, 4)
             prices.write_text('PRICES = {"tea": 5')
