@@ -97,7 +97,7 @@ class Site:
                 await asyncio.sleep(POLL_SECONDS)
 
     async def dead_letters(self, channel: str, count: int = 1) -> list[dict[str, Any]]:
-        """Wait until so many letters of a channel or a pattern are set aside, as operators see them.
+        """Wait until so many letters of a channel, or a pattern, are set aside, for operators.
 
         Only one reads them at a time.
         """
