@@ -12,11 +12,13 @@ Not here: what is said to workers (`services.hook_messages`), who answers what (
 `errands`), who is told (`movements`), sending (`neighbours`).
 """
 
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
+from typing import TypeVar
 
 import msgspec
 
-from services.hook_messages import HookAnswers, HookQuestions
+from services.hook_messages import MESSAGE_BYTES, HookAnswers, HookQuestions
 
 
 class Topic(StrEnum):
@@ -81,13 +83,19 @@ class Moved(msgspec.Struct, frozen=True, tag_field="kind", tag="moved"):
     movements: list[Movement]
 
 
-class NewerConnection(msgspec.Struct, frozen=True, tag_field="kind", tag="newer_connection"):
-    """A user has connected anew, and may have no other connection. To all fronts."""
+class NewerConnection(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A user has connected anew, and may have no other connection."""
 
-    sender: str
     user: str
     client: str
     """The one that stays."""
+
+
+class NewerConnections(msgspec.Struct, frozen=True, tag_field="kind", tag="newer_connections"):
+    """Those of one turn of the loop. To all fronts."""
+
+    sender: str
+    connections: list[NewerConnection]
 
 
 class UplinkErrand(msgspec.Struct, frozen=True, tag_field="kind", tag="uplink"):
@@ -136,7 +144,7 @@ Message = (
     PresenceQuestion
     | PresenceAnswer
     | Moved
-    | NewerConnection
+    | NewerConnections
     | UplinkErrand
     | PollErrand
     | PollAbandoned
@@ -144,6 +152,24 @@ Message = (
     | HookQuestions
     | HookAnswers
 )
+
+Item = TypeVar("Item")
+
+
+def divide(items: Iterable[Item], size_of: Callable[[Item], int]) -> Iterator[list[Item]]:
+    """What travels together, in messages of at most so many bytes each, or of one item."""
+    message: list[Item] = []
+    size_bytes = 0
+    for item in items:
+        item_bytes = size_of(item)
+        if message and size_bytes + item_bytes > MESSAGE_BYTES:
+            yield message
+            message, size_bytes = [], 0
+        message.append(item)
+        size_bytes += item_bytes
+    if message:
+        yield message
+
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)

@@ -14,14 +14,14 @@ Not here: what is asked and what its answer changes (`admission`), handlers (`se
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable
 from typing import Final
 
 from broker.clock import Clock
+from services.front.bus_messages import divide
 from services.front.measures import Measures
 from services.front.neighbours import Neighbours
 from services.hook_messages import (
-    MESSAGE_BYTES,
     Answered,
     Asked,
     Hook,
@@ -52,12 +52,6 @@ class _Question:
         self.worker = ""
         """The one whose answer is waited for; empty if there is none yet."""
         self.tried: set[str] = set()
-
-    @property
-    def size_bytes(self) -> int:
-        asked = self.asked
-        told = len(asked.sender) + len(asked.data)
-        return 4 * told // 3 + len(asked.channel.encode()) + _AROUND_BYTES
 
     def end(self, answered: Answered) -> None:
         if not self.answer.done():
@@ -164,7 +158,7 @@ class Hooks:
     def _send(self) -> None:
         gathered, self._gathering = self._gathering, {}
         for worker, questions in gathered.items():
-            for message in _divide(questions):
+            for message in divide(questions, _size_bytes):
                 self._send_to(worker, message)
 
     def _send_to(self, worker: str, questions: list[_Question]) -> None:
@@ -195,14 +189,7 @@ class Hooks:
         question.end(answered)
 
 
-def _divide(questions: list[_Question]) -> Iterator[list[_Question]]:
-    """Messages of at most so many bytes, or of one question."""
-    message: list[_Question] = []
-    size_bytes = 0
-    for question in questions:
-        if message and size_bytes + question.size_bytes > MESSAGE_BYTES:
-            yield message
-            message, size_bytes = [], 0
-        message.append(question)
-        size_bytes += question.size_bytes
-    yield message
+def _size_bytes(question: _Question) -> int:
+    asked = question.asked
+    told = len(asked.sender) + len(asked.data)
+    return 4 * told // 3 + len(asked.channel.encode()) + _AROUND_BYTES

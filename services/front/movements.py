@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from services.front.addresses import Addresses
-from services.front.bus_messages import Moved, Movement
+from services.front.bus_messages import Moved, Movement, divide
 from services.front.encoding import FRAME_BYTES_AT_MOST, Encoding
 from services.front.fanout import SLICE_SESSIONS
 from services.front.hub import Subscription
@@ -35,8 +35,6 @@ from services.wire.reply import JoinPush, LeavePush
 # Some 20,000 movements, which is what a front's end in one turn may be; each of the two.
 NOTED_BYTES_AT_MOST: Final = 4 * 1024 * 1024
 WAITING_BYTES_AT_MOST: Final = 4 * 1024 * 1024
-
-MESSAGE_BYTES: Final = 64 * 1024
 
 
 class _Frame(NamedTuple):
@@ -120,7 +118,7 @@ class Movements:
         self._push(noted)
         if self._neighbours.is_settled and not self._neighbours.fronts():
             return
-        for movements in _messages(noted):
+        for movements in divide(noted, _size_bytes):
             if not self._neighbours.broadcast(Moved(self._neighbours.id, movements)):
                 self._measures.lost_movements.value += len(movements)
 
@@ -159,17 +157,8 @@ class Movements:
                 listener.session.disconnect(Disconnect.SLOW)
 
 
-def _messages(movements: Sequence[Movement]) -> Iterator[list[Movement]]:
-    some: list[Movement] = []
-    size_bytes = 0
-    for movement in movements:
-        some.append(movement)
-        size_bytes += len(movement.info) + len(movement.channel)
-        if size_bytes >= MESSAGE_BYTES:
-            yield some
-            some, size_bytes = [], 0
-    if some:
-        yield some
+def _size_bytes(movement: Movement) -> int:
+    return len(movement.info) + len(movement.channel)
 
 
 def _frames(encoding: Encoding, movements: Sequence[Movement]) -> Iterator[tuple[bytes, int]]:

@@ -169,7 +169,7 @@ CONSTANTS = {
         "broker.rabbitmq.bus._QUEUE_BYTES_AT_MOST",
     ),
     "announcements on the bus": ("broker.registry.MESSAGE_BYTES_AT_MOST",),
-    "… other messages": ("services.front.movements.MESSAGE_BYTES",),
+    "… other messages": ("services.hook_messages.MESSAGE_BYTES",),
 }
 
 # Chosen for each namespace, and longest where a text is given: neither has a number for a default.

@@ -73,6 +73,25 @@ async def test_of_two_that_connect_at_once_at_two_fronts_one_stays(fronts: TwoFr
     assert sorted(str(client.closed) for client in clients) == [str(LIMIT), "None"]
 
 
+async def test_those_who_connect_in_one_turn_are_told_of_in_one_message(
+    fronts: TwoFronts,
+) -> None:
+    users = [f"user{number}" for number in range(50)]
+    older = [await connect(fronts, 0, user) for user in users]
+    await turns()
+    told: list[bytes] = []
+    async with fronts.broker.open("listener") as access, access.bus.listen() as heard:
+        newer = [await connect(fronts, 1, user) for user in users]
+        async with asyncio.timeout(5):
+            while not told:
+                body = await anext(heard)
+                told += [body] if b"newer_connections" in body else []
+    await turns()
+    assert [client.closed for client in older] == [LIMIT] * len(users)
+    assert [client.closed for client in newer] == [None] * len(users)
+    assert all(user.encode() in told[0] for user in users)
+
+
 async def test_a_connection_that_the_bus_lost_is_an_older_one_later(fronts: TwoFronts) -> None:
     fronts.broker.disconnect("a")
     lost = await connect(fronts, 0)
