@@ -53,8 +53,14 @@ class Crew:
     async def ask_at_once(self, question: Question, timeout_seconds: float) -> Handled | None:
         """See `Handling.ask_at_once`."""
         answer: asyncio.Future[Handled] = asyncio.get_running_loop().create_future()
+
+        def hear(handled: Handled) -> None:
+            # Its time may be over in the very turn of the loop in which it is answered.
+            if not answer.done():
+                answer.set_result(handled)
+
         slot = self._slot_of(question.line)
-        asked = slot.ask_once(question, answer.set_result)
+        asked = slot.ask_once(question, hear)
         try:
             async with asyncio.timeout(timeout_seconds):
                 return await answer
