@@ -139,7 +139,7 @@ def _about_asking(config: Config) -> Iterator[str]:
         name
         for name, is_asked in (
             ("app.connect_handler", config.app.connect_handler),
-            ("subscribe_handler", _asks_of_channels(config)),
+            ("subscribe_handler", config.asks_about_subscribes),
         )
         if is_asked
     ]
@@ -159,17 +159,11 @@ def _about_questions(config: Config) -> Iterator[str]:
     app, client = config.app, config.client
     if app.connect_headers and not app.connect_handler:
         yield "app.connect_headers does nothing without app.connect_handler."
-    if _asks_of_channels(config) and app.hook_timeout >= client.pong_timeout:
+    if config.asks_about_subscribes and app.hook_timeout >= client.pong_timeout:
         yield (
             "app.hook_timeout: not shorter than client.pong_timeout, so a client that waits for a"
             " subscribe handler can be taken for gone."
         )
-
-
-def _asks_of_channels(config: Config) -> bool:
-    return any(
-        options.subscribe_handler for options in (config.without_namespace, *config.namespace)
-    )
 
 
 def _is_loopback(host: str) -> bool:

@@ -62,6 +62,8 @@ class Permissions:
             config.without_namespace if config.channel.unknown_namespace != "refuse" else None
         )
         self._is_insecure = config.client.insecure
+        self.may_ask_the_team: Final = config.asks_about_subscribes
+        """Whether the team's handler has a word in some channels."""
 
     def options_of(self, channel: Channel) -> ChannelOptions | None:
         """The options of the namespace, or None: there is no such channel (error 102)."""

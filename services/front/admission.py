@@ -89,6 +89,9 @@ class Terms(NamedTuple):
     """Whether the handler says when it expires, and no token."""
 
 
+NO_TERMS: Final = Terms()
+
+
 class _Nonsense(Exception):
     """What a handler answered cannot be carried out; the text says why."""
 
@@ -190,6 +193,9 @@ class Asking(NamedTuple):
     denial: ErrorCode | None
 
 
+_NOBODY_ASKED: Final = Asking(None, None)
+
+
 def ask_subscribe(
     session: Session,
     request: SubscribeRequest,
@@ -213,7 +219,7 @@ def ask_subscribe(
         raise Refusal(denial.error)
     check_readable(session.encoding, address.options)
     if not is_asked:
-        return Asking(None, None)
+        return _NOBODY_ASKED
     _let_wait(session)
     client_info = info(_NO_CHANNEL)
     ask = SubscribeAsk(
@@ -258,6 +264,8 @@ async def hear_subscribe(session: Session, asking: Asking) -> Word:
 
 def settle_terms(grant: SubscriptionGrant | None, word: Word) -> Terms:
     """Put together what a token and a handler say."""
+    if grant is None and word is SILENCE:
+        return NO_TERMS
     token = grant or SubscriptionGrant("")
     return Terms(
         token.info if word.info is None else word.info,

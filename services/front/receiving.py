@@ -84,7 +84,8 @@ async def receive(session: Session, frame: bytes, decode: Decode = decode_frame)
 async def _carry_out_all(session: Session, commands: list[Command] | tuple[Command, ...]) -> None:
     session.parts.measures.commands.value += len(commands)
     is_connecting = session.state is State.CONNECTING
-    in_turn = commands if len(commands) == 1 else _foreseeing(session, commands)
+    may_ask = len(commands) > 1 and session.parts.permissions.may_ask_the_team
+    in_turn = _foreseeing(session, commands) if may_ask else commands
     for number, command in enumerate(in_turn, 1):
         if session.is_over or (is_connecting and session.state is State.REFUSED):
             return

@@ -21,7 +21,14 @@ from services.auth import (
     verify_subscription_token,
 )
 from services.front.addresses import Address
-from services.front.admission import Asking, Terms, ask_subscribe, hear_subscribe, settle_terms
+from services.front.admission import (
+    NO_TERMS,
+    Asking,
+    Terms,
+    ask_subscribe,
+    hear_subscribe,
+    settle_terms,
+)
 from services.front.connecting import end_of_term, time_to_live
 from services.front.following import describe, encoding_of, recover
 from services.front.hub import Subscription
@@ -138,6 +145,8 @@ async def _fulfil(session: Session, command_id: int, wish: Wish) -> None:
 
 def tell_terms(session: Session, result: SubscribeResult, terms: Terms) -> SubscribeResult:
     """What the client is told of a subscription, with what its token or a handler says of it."""
+    if terms is NO_TERMS:
+        return result
     # Told of a term that no token can change, an SDK would ask for one, and give up without.
     told_expire_at = None if terms.is_fixed else terms.expire_at
     return msgspec.structs.replace(

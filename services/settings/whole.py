@@ -108,6 +108,13 @@ class Config(Section):
         return self
 
     @property
+    def asks_about_subscribes(self) -> bool:
+        """Whether the team's subscribe handler is asked about some channels."""
+        return any(
+            options.subscribe_handler for options in (self.without_namespace, *self.namespace)
+        )
+
+    @property
     def longest_history_ttl(self) -> float:
         """Seconds for which some channel's publications may be asked for."""
         return max(options.history_ttl for options in (self.without_namespace, *self.namespace))
