@@ -47,6 +47,10 @@ and others go on. Beyond it the partition waits."""
 # What names, senders and digits take in a record's index beside each payload.
 _AROUND_BYTES = 100
 
+ASKED_AT_MOST = 16_384
+"""Entries that handlers look at, beyond which no further batch is taken. One costs 2 KB, here and in
+its line; app processes are given 1,024 each."""
+
 _by_place = attrgetter("place")
 
 
@@ -111,9 +115,9 @@ class Held:
         return self._asked > 0 or (self._has_asked and self._ready_entries > 0)
 
     @property
-    def is_stretched(self) -> bool:
-        """Whether a batch waits that is too far ahead of another one of its producer."""
-        return self._far is not None
+    def has_room(self) -> bool:
+        """Whether more may be taken; not if a batch waits that is too far ahead of another one."""
+        return self._far is None and self._asked < ASKED_AT_MOST and not self.has_record
 
     def take(self, delivery: Delivery) -> None:
         """Hold a delivery: decide its entries, or have handlers look at them."""

@@ -60,6 +60,10 @@ FINISHING_SECONDS = 5.0
 """How long a partition is kept for what handlers look at. Without it, whoever has it next would do
 all of that again; with more, a worker that is told to stop might be killed meanwhile."""
 
+# What handlers are asked about fills no record yet, and a backlog may have arrived: some 1,000
+# entries, at 15 us each.
+_TAKEN_BYTES_A_TURN = 256 * 1024
+
 _FOLLOWED_SECONDS = 1.0
 """How long a snapshot waits until what follows from the records before it is done."""
 
@@ -266,7 +270,9 @@ class PartitionWorker:
             record = self._make_record(held)
             if record is None:
                 await settling.settle(held.take_settled())
-                if not self._may_take(held):
+                if self._may_take(held):
+                    await asyncio.sleep(0)
+                else:
                     await self._wait_for_news(claim)
                 continue
             appending = tasks.create_task(claim.append(record.body, record.entries))
@@ -321,13 +327,14 @@ class PartitionWorker:
 
     def _take_arrived(self, held: Held) -> None:
         """Decide what has arrived, as far as a record goes beside what is decided already."""
-        while self._may_take(held):
-            held.take(self._arrived.popleft())
+        taken_bytes = 0
+        while taken_bytes < _TAKEN_BYTES_A_TURN and self._may_take(held):
+            delivery = self._arrived.popleft()
+            held.take(delivery)
+            taken_bytes += len(delivery.body)
 
     def _may_take(self, held: Held) -> bool:
-        if self._is_to_go or not self._arrived:
-            return False
-        return not held.has_record and not held.is_stretched
+        return bool(self._arrived) and not self._is_to_go and held.has_room
 
     def _make_record(self, held: Held) -> MadeRecord | None:
         """Make the record of what is decided; None if there is nothing, or no room for more."""

@@ -107,6 +107,7 @@ CONSTANTS = {
     "time for what handlers have been asked, when a partition is left": (
         "services.worker.partition.FINISHING_SECONDS",
     ),
+    "entries that handlers look at, or that wait for it": ("services.worker.held.ASKED_AT_MOST",),
     "batches ahead of an earlier one of the same front, of which an entry is tried again": (
         "services.worker.held.AHEAD_AT_MOST",
     ),

@@ -41,6 +41,15 @@ class ScriptedHandling:
     async def ask_at_once(self, question: Question, timeout_seconds: float) -> Handled | None:
         return self._handlers[question.kind](question)
 
+    @property
+    def lines(self) -> list[str]:
+        """Those in which something waits for its answer."""
+        return [line for line, waiting in self._waiting.items() if waiting]
+
+    def answer_first(self, line: str, handled: Handled) -> None:
+        """Answer what was asked first in a line."""
+        self._waiting[line].popleft().hear(handled)
+
     def answer(self) -> None:
         """Answer what is asked in lines that are not held."""
         for line, waiting in self._waiting.items():

@@ -230,6 +230,21 @@ async def test_no_batch_is_settled_unseen_however_long_its_entry_waits(
     scene.verify()
 
 
+async def test_no_more_is_taken_than_so_many_entries_that_handlers_look_at(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held, "ASKED_AT_MOST", 3)
+    async with answering(publish=always(PASS)) as handling:
+        handling.held_lines.add("a")
+        async with scene.worker("one", handling):
+            await scene.submit(*(Batch("p", number, [sent("a")] * 2) for number in range(1, 6)))
+            await turns(60)
+            assert len(handling.asked) == 4
+            handling.held_lines.clear()
+            await scene.settles_all_and_drains()
+    scene.verify()
+
+
 async def test_no_batch_is_settled_unseen_however_many_numbers_are_missing_behind_it(
     scene: Scene,
 ) -> None:
