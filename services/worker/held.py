@@ -48,8 +48,8 @@ and others go on. Beyond it the partition waits."""
 _AROUND_BYTES = 100
 
 ASKED_AT_MOST = 16_384
-"""Entries that handlers look at, beyond which no further batch is taken. One costs 2 KB, here and in
-its line; app processes are given 1,024 each."""
+"""Entries that handlers look at, beyond which no further batch is taken. One costs 2 KB, here and
+in its line; app processes are given 1,024 each."""
 
 _by_place = attrgetter("place")
 
