@@ -385,3 +385,20 @@ def test_what_is_held_is_settled_once_in_order_and_what_follows_comes_once_whoev
     run_state_machine_as_test(
         Holding, settings=settings(max_examples=150, stateful_step_count=60, deadline=None)
     )
+
+
+def test_what_is_left_of_a_batch_goes_before_what_stands_behind_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As they came they take little, and in a record more.
+    monkeypatch.setattr(held_module, "RECORD_BYTES_AT_MOST", 600)
+    holding = Holding()
+    holding.begin()
+    holding.submit("p", 0, [("c", False), *[("a", True)] * 9])
+    holding.submit("p", 0, [("a", True)])
+    holding.deliver(2)
+    holding.handling.answer_first("c", PASS)
+    holding.settle()
+    assert len(holding.found) < 10
+    holding.none_of_a_channel_overtakes_another()
+    holding.teardown()
