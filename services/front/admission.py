@@ -191,6 +191,10 @@ class Asking(NamedTuple):
     answer: Awaitable[Answered] | None
     """None: nobody is asked."""
     denial: ErrorCode | None
+    channel: str = ""
+    user: str = ""
+    mark: int = 0
+    """Which orders to leave were carried out before; see `LeavingOrders`."""
 
 
 _NOBODY_ASKED: Final = Asking(None, None)
@@ -233,7 +237,8 @@ def ask_subscribe(
     answer = session.parts.hooks.ask(
         Hook.SUBSCRIBE, session.id, request.channel, client_info, encode_hook(ask)
     )
-    return Asking(answer, denial)
+    mark = session.parts.ordering.leaving.mark
+    return Asking(answer, denial, request.channel, who.user, mark)
 
 
 async def hear_subscribe(session: Session, asking: Asking) -> Word:
@@ -249,6 +254,11 @@ async def hear_subscribe(session: Session, asking: Asking) -> Word:
         return SILENCE
     answered = await asking.answer
     session.excuse()
+    ordered_out = session.parts.ordering.leaving.denial_since(
+        asking.mark, asking.user, session.id, asking.channel
+    )
+    if ordered_out is not None:
+        raise Refusal(ordered_out.error)
     match answered.said:
         case Said.PASSED:
             return SILENCE

@@ -36,6 +36,7 @@ async def connect(
         Refusal: its token has expired, or names a channel that cannot be; or a handler says so.
         ViewNotReady: the log of one of its channels is not caught up.
     """
+    mark = session.parts.ordering.leaving.mark
     of_token = identify(session, request.token)
     admission = await admit_client(session, of_token, request)
     identity = admission.identity
@@ -43,6 +44,7 @@ async def connect(
     await reach(session, places)
     if session.is_over:
         return
+    check_not_ordered_out(session, identity.user, mark)
     # From here on in one step; see `following`.
     enrolled = list(enroll(session, identity.user, places))
     begin(session, admission)
@@ -67,6 +69,17 @@ async def connect(
     for _, _, subscription in enrolled:
         session.join(subscription)
     session.parts.singles.claim(session)
+
+
+def check_not_ordered_out(session: Session, user: str, mark: int) -> None:
+    """Whether a client may come in for all that was ordered since it began to.
+
+    Raises:
+        EndSession: it was ordered to leave.
+    """
+    ending = session.parts.ordering.leaving.ending_since(mark, user, session.id)
+    if ending is not None:
+        raise EndSession(ending, "an order, before it was in")
 
 
 def identify(session: Session, token: str) -> Identity:

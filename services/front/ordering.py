@@ -2,7 +2,7 @@
 
 Rules
 - Nothing here waits: an order is carried out for the sessions that are here, in the step in which
-  its record is folded. Who comes later is not meant.
+  its record is folded. Who comes later is not meant, but who is on its way in is (`leaving`).
 - An order that cannot be carried out for a session leaves it as it is, and is counted.
 - A channel whose log is not caught up cannot be followed yet. That is done when it is, unless the
   session has ended or was told otherwise meanwhile.
@@ -20,6 +20,7 @@ from broker.clock import Clock
 from services.auth import CLAIM_BYTES_AT_MOST, ServerSubscription
 from services.front.connecting import end_of_grace, end_of_term, time_to_live
 from services.front.enrolling import enroll, place_in
+from services.front.leaving_orders import LeavingOrders
 from services.front.measures import Measures
 from services.front.session import Session
 from services.front.sessions import Sessions
@@ -56,6 +57,7 @@ class Ordering:
         self._sessions = sessions
         self._measures = measures
         self._clock = clock
+        self.leaving: Final = LeavingOrders()
         self._late: list[tuple[Session, SubscribeOrder]] = []
         self._has_late = asyncio.Event()
 
@@ -69,6 +71,8 @@ class Ordering:
             self._measures.orders.add("unknown")
             _log.warning("an order was not carried out", why=str(error))
             return
+        if isinstance(order, DisconnectOrder | UnsubscribeOrder):
+            self.leaving.note(order)
         sessions = self._sessions.find(order.user, order.client)
         for session in sessions:
             self._measures.orders.add(self._carry_out(session, order))

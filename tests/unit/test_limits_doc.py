@@ -25,6 +25,9 @@ CONSTANTS = {
     ),
     "nesting of a payload": ("services.wire.payload.DEEPEST_LEVELS",),
     "a channel's name": ("services.wire.channel.LONGEST_BYTES",),
+    "orders to leave that are remembered, for those whom a handler was just asked about": (
+        "services.front.leaving_orders.REMEMBERED_AT_MOST",
+    ),
     "… and how many are awaited at once, of subscribes that came together": (
         "services.front.receiving._SUBSCRIBES_TOGETHER",
     ),

@@ -20,7 +20,7 @@ from services.front.admission import (
     hear_subscribe,
     settle_terms,
 )
-from services.front.connecting import begin, identify
+from services.front.connecting import begin, check_not_ordered_out, identify
 from services.front.encoding import Language
 from services.front.hub import Subscription
 from services.front.plain.answers import NO_COMMAND, PlainAnswers
@@ -55,10 +55,12 @@ class PlainConversation:
     async def open(self, session: Session) -> None:
         """See `Conversation.open`."""
         try:
+            mark = session.parts.ordering.leaving.mark
             identity = identify(session, self._token)
             admission = await admit_client(session, identity, ConnectRequest(self._token))
             if session.is_over:
                 return
+            check_not_ordered_out(session, admission.identity.user, mark)
             begin(session, admission)
             await self._follow(session)
         except Refusal as refusal:

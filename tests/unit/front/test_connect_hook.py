@@ -10,19 +10,24 @@ import pytest
 from broker.registry import Node, open_registry
 from forebay.hooks import ConnectAsk, ConnectReply, ServerSubscription, decode_hook, encode_hook
 from services.auth import make_token
+from services.front.encoding import Language
 from services.front.encodings.one_way import ONE_WAY_FRAMES
+from services.front.encodings.websocket_json import WEBSOCKET_JSON
 from services.front.neighbours import SETTLING_SECONDS
 from services.front.one_way import receive as receive_one_way
 from services.front.plain.answers import PlainAnswers
 from services.front.plain.conversation import PlainConversation
 from services.front.plain.encoding import PlainText
 from services.hook_messages import HookQuestions, decode_questions
+from services.orders import DisconnectOrder, encode_order
 from services.settings import Config, PlainConfig
 from services.template import Template
 from services.worker.handling.interface import Handled, Kind, Question, Verdict
 from tests.unit.front.apps import NOW, AppStage, staging_apps
 from tests.unit.front.handlers import Handler, Handlers, passes, refuses
 from tests.unit.front.stage import SECRET, Client, ProtobufClient, open_config
+
+CONNECT = {"id": 1, "connect": {}}
 
 
 def hook_config(**app: Any) -> Config:
@@ -274,6 +279,43 @@ async def test_a_session_that_ended_before_it_was_refused_has_ended() -> None:
         assert client.session.is_over
         assert client.closed is None
         assert client.news() == []
+
+
+@pytest.mark.parametrize("encoding", [WEBSOCKET_JSON, ONE_WAY_FRAMES])
+async def test_who_is_ordered_to_leave_while_the_handler_is_asked_does_not_come_in(
+    encoding: Language,
+) -> None:
+    handlers = team(replies(user="ann"))
+    handlers.gate.clear()
+    async with staging_apps(hook_config(), handlers) as stage:
+        client = Client(stage.parts, encoding=encoding)
+        is_one_way = encoding is ONE_WAY_FRAMES
+        comes = receive_one_way(client.session, b"{}") if is_one_way else client.send(CONNECT)
+        task = asyncio.create_task(comes)
+        await stage.until(lambda: len(handlers.asked) == 1)
+        order = DisconnectOrder(user="ann", code=4500, reason="banned")
+        stage.parts.ordering.carry_out(encode_order(order))
+        handlers.gate.set()
+        await asyncio.wait_for(task, 5)
+        assert client.line.closed == (4500, "banned")
+        later = await stage.client()
+        assert later.session.is_connected
+
+
+async def test_a_plain_client_that_is_ordered_to_leave_meanwhile_does_not_come_in() -> None:
+    handlers = team(replies(user="ann"))
+    handlers.gate.clear()
+    async with staging_apps(hook_config(), handlers) as stage:
+        plain = PlainConfig(enabled=True)
+        language = PlainText(Template(plain.relay))
+        client = Client(stage.parts, encoding=language)
+        conversation = PlainConversation(language, PlainAnswers(plain), "plain:a", "")
+        task = asyncio.create_task(conversation.open(client.session))
+        await stage.until(lambda: len(handlers.asked) == 1)
+        stage.parts.ordering.carry_out(encode_order(DisconnectOrder(user="ann")))
+        handlers.gate.set()
+        await asyncio.wait_for(task, 5)
+        assert client.closed == 3503
 
 
 async def test_who_has_given_up_is_forgotten_though_its_question_is_not_answered() -> None:

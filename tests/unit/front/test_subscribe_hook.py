@@ -196,6 +196,32 @@ async def test_an_order_that_comes_while_the_handler_is_asked_is_not_doubled() -
         assert len(stage.parts.hub) == 0
 
 
+@pytest.mark.parametrize(
+    ("order", "code"),
+    [
+        (UnsubscribeOrder(user="ann", channel="open:1"), 103),
+        (UnsubscribeOrder(user="ann", code=2502), 100),
+        (UnsubscribeOrder(user="ann", channel="open:2"), 0),
+        (UnsubscribeOrder(user="bob"), 0),
+    ],
+)
+async def test_who_is_taken_out_while_the_handler_is_asked_does_not_get_in(
+    order: UnsubscribeOrder, code: int
+) -> None:
+    handlers = team(passes)
+    handlers.gate.clear()
+    config = hook_config()
+    async with staging_apps(config, handlers) as stage:
+        client = await stage.client(token=make_token(config.client.token, "ann"))
+        task = asyncio.create_task(subscribe(client, "open:1"))
+        await stage.until(partial(is_asked, handlers, 1))
+        stage.parts.ordering.carry_out(encode_order(order))
+        handlers.gate.set()
+        answer = await asyncio.wait_for(task, 5)
+        assert answer.get("code", 0) == code
+        assert stage.parts.hub.is_subscribed("open:1") == (code == 0)
+
+
 async def test_a_session_that_ends_while_it_waits_joins_nothing() -> None:
     handlers = team(passes)
     handlers.gate.clear()
