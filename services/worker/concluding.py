@@ -110,6 +110,7 @@ class Concluding:
         error = self._deciding.look_at(channel, payload)
         if error is not None:
             raise _Nonsense(f"what it publishes besides: {error.message}")
+        payload = self._deciding.as_told(channel, payload)
         sequel = NextEntry(
             EntryKind.PUBLISH, channel, NO_SENDER, len(payload), partition.lane, partition.number
         )

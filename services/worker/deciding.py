@@ -24,7 +24,7 @@ from services.permissions import Permissions
 from services.settings import Config
 from services.wire.channel import parse_channel
 from services.wire.errors import Error, ErrorCode, Refusal
-from services.wire.payload import validate_payload
+from services.wire.payload import one_line, validate_payload
 from services.worker.handling.interface import Handling, Kind, NoHandling, Question
 from services.worker.limiting import Limiting, limiting_of
 from services.worker.schemas import Schema
@@ -164,6 +164,10 @@ class Deciding:
         """Say why nobody may be told a payload in a channel, whoever wrote it, or None."""
         rules = self._rules(channel)
         return rules.error or self._look_at(payload, rules)
+
+    def as_told(self, channel: str, payload: bytes) -> bytes:
+        """Give the team's own payload as a channel's subscribers are told it: JSON on one line."""
+        return payload if self._rules(channel).is_binary else one_line(payload)
 
     def _decide_publication(self, entry: Entry, partition: Partition) -> Decision | ToHandle:
         rules = self._rules(entry.channel)

@@ -403,6 +403,13 @@ async def test_what_failed_is_done_again_with_the_key_of_its_first_life(scene: S
     assert [type(each.outcome) for each in scene.settlements()] == [Refused, Published]
 
 
+async def test_what_is_published_besides_is_on_one_line_for_it_ends_a_reply(scene: Scene) -> None:
+    handled = Handled(Verdict.PASSED, sides=[side("c", b'{\n  "a": 1\r\n}')])
+    await settle(scene, handled, sent("a"))
+    await until(lambda: len(_besides(scene)) == 1)
+    assert [each.payload for each in _besides(scene)] == [b'{   "a": 1  }']
+
+
 # ---- limits
 
 
