@@ -299,7 +299,7 @@ MUTANTS: dict[str, Mutant] = {
     "a lost claim goes on": Mutant(_lost_claim_goes_on, LOST, range(15, 26)),
     "epoch not compared": Mutant(_epoch_not_compared, LOST, range(5, 15)),
     "no cut asked for": Mutant(_no_cut_asked_for, LOST, range(77, 87)),
-    "said to be followed at once": Mutant(_said_to_be_followed_at_once, HANDLED, range(5, 16)),
+    "said to be followed at once": Mutant(_said_to_be_followed_at_once, HANDLED, range(24, 34)),
     "followed under other numbers": Mutant(_followed_under_other_numbers, HANDLED, range(1, 5)),
     "loss unsaid": Mutant(_loss_unsaid, LOST, range(5, 15)),
 }

@@ -46,9 +46,11 @@ class ScriptedHandling:
         """Those in which something waits for its answer."""
         return [line for line, waiting in self._waiting.items() if waiting]
 
-    def answer_first(self, line: str, handled: Handled) -> None:
-        """Answer what was asked first in a line."""
-        self._waiting[line].popleft().hear(handled)
+    def answer_first(self, line: str, handled: Handled) -> str:
+        """Answer what was asked first in a line, and tell its key."""
+        _, question, hear = self._waiting[line].popleft()
+        hear(handled)
+        return question.key
 
     def answer(self) -> None:
         """Answer what is asked in lines that are not held."""
