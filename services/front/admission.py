@@ -146,8 +146,7 @@ def _ask_connect(
 
 def _let_wait(session: Session) -> None:
     # A client that has to wait for its answer is not one that never sent its connect.
-    if not session.is_connected:
-        session.allow_seconds(session.parts.config.app.hook_timeout + _CONNECT_SECONDS)
+    session.allow_seconds(session.parts.config.app.hook_timeout + _CONNECT_SECONDS)
 
 
 def info_of(session: Session, identity: Identity, chan_info: bytes) -> bytes:

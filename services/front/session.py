@@ -236,8 +236,9 @@ class Session:
         return self.id
 
     def allow_seconds(self, seconds: float) -> None:
-        """Let so much time pass until it has to be connected."""
-        self.parts.wheel.set(self, self.parts.wheel.now_seconds + seconds)
+        """Let so much time pass until it has to be connected, if it is not yet."""
+        if self.state is State.CONNECTING:
+            self.parts.wheel.set(self, self.parts.wheel.now_seconds + seconds)
 
     def disconnect(self, why: Ending, explanation: str = "") -> None:
         """End the session and tell the client; once is enough, more do no harm."""

@@ -95,7 +95,10 @@ class ClientConfig(Section):
         300, ge=1, le=10_000, description="publications in one recovery; more missed: unrecovered"
     )
     unanswered_publish_limit: int = Field(
-        100, ge=1, le=10_000, description="publishes a session awaits; beyond: error 111"
+        100,
+        ge=1,
+        le=10_000,
+        description="publishes, calls and sends a session awaits; beyond: error 111, or 3013",
     )
     poll_wait: Seconds = Field(
         25.0, ge=1, le=300, description="seconds a poll is held while there is nothing to tell"

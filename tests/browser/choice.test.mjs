@@ -16,6 +16,12 @@ for (const transport of NAMES) {
     }))
 }
 
+test('a page that is told to use what is no transport takes the first one', () =>
+  inBrowser({}, async (context) => {
+    const page = await openPage(context, `${PAGE_URL}?transport=constructor`)
+    assert.equal(await shown(page), WORDS.websocket)
+  }))
+
 test('a WebSocket that nobody answers is given up for what comes next', () =>
   behindProxy(
     [],
