@@ -34,7 +34,7 @@ from services.settings import Config
 from services.view.partition import Change, PartitionView
 from services.view.settled import NUMBERS_KEPT, SettledNumbers
 from services.view.snapshot import Snapshot
-from services.worker.claim import Claim, ClaimLost
+from services.worker.claim import FENCE_EVERY_SECONDS, Claim, ClaimLost
 from services.worker.concluding import Concluding
 from services.worker.counting import WorkerCounters
 from services.worker.deciding import Deciding
@@ -63,6 +63,9 @@ all of that again; with more, a worker that is told to stop might be killed mean
 # What handlers are asked about fills no record yet, and a backlog may have arrived: some 1,000
 # entries, at 15 us each.
 _TAKEN_BYTES_A_TURN = 256 * 1024
+
+_SILENT_SECONDS = 2 * FENCE_EVERY_SECONDS
+"""An owner that says nothing for so long is gone."""
 
 _FOLLOWED_SECONDS = 1.0
 """How long a snapshot waits until what follows from the records before it is done."""
@@ -206,7 +209,7 @@ class PartitionWorker:
         self._finish_by_seconds = None
         async with asyncio.TaskGroup() as tasks:
             taking = tasks.create_task(self._take(intake))
-            if await self._first_delivery():
+            if await self._first_work():
                 claim = self._claim = Claim(
                     self._broker.node_id,
                     self._partitions,
@@ -230,11 +233,21 @@ class PartitionWorker:
             self._arrived.extend(deliveries)
             self._news.set()
 
-    async def _first_delivery(self) -> bool:
-        """Wait for one; False if this worker is to go, or is not the one to take it."""
+    async def _first_work(self) -> bool:
+        """Wait for a delivery; False if this worker is to go, or is not the one to take it.
+
+        Or for what nobody does: an owner that died has left something to follow, and nothing
+        arrives that would make another one of somebody.
+        """
         while not self._arrived and not self._is_to_go:
-            await self._news.wait()
-            self._news.clear()
+            heard = self.reader.view.position
+            try:
+                async with asyncio.timeout(_SILENT_SECONDS * random.uniform(1.0, 1.5)):
+                    await self._news.wait()
+                    self._news.clear()
+            except TimeoutError:
+                if not self._sequels.is_none and heard == self.reader.view.position:
+                    break
         # While the log is read anew the view is behind, and may not even have an epoch. Another
         # worker may be warm: it gets what has arrived, and we stand in line when we are.
         return not self._is_to_go and self.reader.is_caught_up.is_set()
@@ -286,10 +299,11 @@ class PartitionWorker:
             await self._write_snapshot()
 
     def _is_done(self, held: Held) -> bool:
-        """Whether to let go: told to, with no handler at anything, or for too long."""
+        """Whether to let go: told to, with nothing under way that can be done, or for too long."""
         if not self._is_to_go:
             return False
-        if not held.is_unfinished:
+        is_followed = self._sequels.is_none or self._following_up.is_held_up
+        if is_followed and not held.is_unfinished:
             return True
         loop = asyncio.get_running_loop()
         if self._finish_by_seconds is None:

@@ -309,7 +309,40 @@ async def test_a_worker_that_leaves_does_not_wait_for_ever(
     scene.verify()
 
 
+# Their dead letters are kept in several goes.
+FAILING = Batch("p", 1, [sent(f"a{number}") for number in range(100)])
+FAILURE = Handled(Verdict.FAILED, text="ValueError: no", attempts=3)
+
+
+def _letter_ids(scene: Scene) -> set[str]:
+    return {letter.message_id for letter in scene.node.dead_letters()}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+async def test_a_worker_that_leaves_does_first_what_follows(scene: Scene, phase: int) -> None:
+    await scene.submit(FAILING)
+    async with answering(publish=always(FAILURE)) as handling:
+        async with scene.worker("one", handling) as worker:
+            await turns(phase)
+            worker.leave()
+            await turns(100)
+        assert len(_letter_ids(scene)) == len(scene.settlements())
+
+
 # ---- workers that die
+
+
+@pytest.mark.parametrize("phase", PHASES)
+async def test_what_a_dead_worker_left_to_follow_waits_for_no_delivery(
+    scene: Scene, phase: int
+) -> None:
+    await scene.submit(FAILING)
+    async with answering(publish=always(FAILURE)) as handling:
+        async with scene.worker("killed", handling):
+            await turns(phase)
+        async with scene.worker("next", handling):
+            await until(lambda: len(_letter_ids(scene)) == 100)
+    scene.verify()
 
 
 @pytest.mark.parametrize("phase", PHASES)
