@@ -5,7 +5,7 @@ payload's length, so that a reader cuts payloads out without looking at them: on
 parse spoils no neighbour, and none is ever re-encoded on its way.
 
     ["batch",1,"<producer>",<number>,
-     [[<kind>,"<name>",<sender or null>,<payload bytes>,"<key>"], …],<replay>]
+     [[<kind>,"<name>",<sender or null>,<payload bytes>,"<key>"], …],<unheard>]
     <payload>
     <payload>
 
@@ -73,7 +73,7 @@ class _Index(msgspec.Struct, frozen=True, array_like=True, tag="batch", gc=False
     producer: str
     number: int
     entries: list[_IndexEntry]
-    is_replay: bool = False
+    is_unheard: bool = False
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -82,8 +82,9 @@ class Batch(msgspec.Struct, frozen=True):
     producer: str
     number: int
     entries: list[Entry]
-    is_replay: bool = False
-    """They are done again, from dead letters: nobody else hears what becomes of them."""
+    is_unheard: bool = False
+    """Nobody hears what becomes of them: they are done again, or follow from others. No rates hold
+    for them, and what is refused is a dead letter."""
 
 
 _encoder = msgspec.json.Encoder()
@@ -95,9 +96,9 @@ def encode_batch(producer: str, number: int, entries: list[Entry]) -> bytes:
     return _encode(Batch(producer, number, entries))
 
 
-def encode_replay(producer: str, number: int, entries: list[Entry]) -> bytes:
-    """Write a batch of entries that are done again from dead letters."""
-    return _encode(Batch(producer, number, entries, is_replay=True))
+def encode_unheard(producer: str, number: int, entries: list[Entry]) -> bytes:
+    """Write a batch of entries of which nobody hears what becomes of them."""
+    return _encode(Batch(producer, number, entries, is_unheard=True))
 
 
 def _encode(batch: Batch) -> bytes:
@@ -107,7 +108,7 @@ def _encode(batch: Batch) -> bytes:
         batch.producer,
         batch.number,
         [_IndexEntry(e.kind, e.channel, e.sender, len(e.payload), e.key) for e in entries],
-        batch.is_replay,
+        batch.is_unheard,
     )
     lines = [_encoder.encode(index)]
     lines += [entry.payload for entry in entries]
@@ -134,7 +135,7 @@ def decode_batch(body: bytes) -> Batch:
         ]
     except ValueError as error:
         raise UndecodableBody(f"no batch: {error}") from None
-    return Batch(index.producer, index.number, entries, index.is_replay)
+    return Batch(index.producer, index.number, entries, index.is_unheard)
 
 
 def split_index(

@@ -10,7 +10,7 @@ Rules: one batch at a time, so that a partition's order is that of the plan.
 import asyncio
 import secrets
 
-from broker.batch import encode_replay
+from broker.batch import encode_unheard
 from broker.errors import BrokerUnavailable, SubmitRefused
 from broker.interface import Broker, LetterReader
 from services.letters.plan import Plan
@@ -40,7 +40,7 @@ async def replay(broker: Broker, letters: LetterReader, plan: Plan) -> int:
     producer = f"replay-{secrets.token_hex(8)}"
     done = 0
     for partition, number, planned in plan.batches():
-        body = encode_replay(producer, number, [each.entry for each in planned])
+        body = encode_unheard(producer, number, [each.entry for each in planned])
         try:
             async with asyncio.timeout(_CONFIRM_SECONDS):
                 await broker.inbound(partition).submit(

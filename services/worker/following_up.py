@@ -6,6 +6,8 @@ Rules
 - What was left in the log is read again from there, some MiB at a time.
 - Entries go into the pool as batches of a producer that is the log itself, numbered by position: a
   worker that does them again makes the same batches, and the pool's worker knows them.
+- Nobody waits for them, so what is refused of them (by a worker with other settings) is a dead
+  letter.
 - Dead letters are kept at least once, each with an id that says where it comes from.
 """
 
@@ -15,7 +17,7 @@ from itertools import count
 
 import structlog
 
-from broker.batch import Entry, EntryKind, encode_batch
+from broker.batch import Entry, EntryKind, encode_unheard
 from broker.errors import BrokerUnavailable, SubmitRefused
 from broker.interface import Broker, DeadLetter, DeadReason
 from broker.partition import Partition
@@ -98,7 +100,7 @@ class FollowingUp:
         producer = f"{self._partition.name}.{to_follow.epoch}"
         # A producer's numbers begin with 1, and positions with 0.
         number = to_follow.position + 1
-        body = encode_batch(producer, number, entries)
+        body = encode_unheard(producer, number, entries)
         inbound = self._broker.inbound(partition)
         for tries in count(1):
             try:

@@ -144,7 +144,7 @@ class Held:
             return
         self._open.setdefault(batch.producer, set()).add(batch.number)
         has_some = self._settled.has_any(*known)
-        decide = self._deciding.decide_again if batch.is_replay else self._deciding.decide
+        decide = self._deciding.decide_again if batch.is_unheard else self._deciding.decide
         for place, entry in enumerate(batch.entries):
             if has_some and self._settled.has(*known, place):
                 continue
@@ -238,7 +238,7 @@ class Held:
         # The same for every copy, and for every worker that may have the partition. What is done
         # again from a dead letter keeps the key of its first life.
         key = f"{batch.producer}/{self._partition.name}/{batch.number}/{place}"
-        if batch.is_replay and asked.entry.key:
+        if batch.is_unheard and asked.entry.key:
             key = asked.entry.key
 
         def hear(handled: Handled) -> None:

@@ -66,7 +66,7 @@ class _Making:
             if place != expected:
                 self._add_run(batch, first, run)
                 first, run = place, []
-            if batch.is_replay and isinstance(decision, ToRefuse) and not _has_letter(sequels):
+            if batch.is_unheard and isinstance(decision, ToRefuse) and not _has_letter(sequels):
                 # Nobody is told; it would be lost.
                 decision = decision._replace(is_kept=True)
             outcome = self._outcome(decision, batch, place)

@@ -14,7 +14,7 @@ from broker.batch import (
     EntryKind,
     decode_batch,
     encode_batch,
-    encode_replay,
+    encode_unheard,
 )
 from broker.errors import UndecodableBody
 from tests.unit.broker.bodies import entry_lists, mutated, nonsense, numbers, texts
@@ -40,9 +40,9 @@ def test_a_batch_comes_back_as_it_was(producer: str, number: int, entries: list[
 
 @given(texts, numbers, entry_lists)
 def test_a_replay_comes_back_as_one(producer: str, number: int, entries: list[Entry]) -> None:
-    assert not decode_batch(encode_batch(producer, number, entries)).is_replay
-    batch = decode_batch(encode_replay(producer, number, entries))
-    assert batch.is_replay
+    assert not decode_batch(encode_batch(producer, number, entries)).is_unheard
+    batch = decode_batch(encode_unheard(producer, number, entries))
+    assert batch.is_unheard
     assert (batch.producer, batch.number) == (producer, number)
     assert with_sender(batch.entries) == with_sender(entries)
 

@@ -138,18 +138,18 @@ def test_what_was_refused_may_be_tried_again_with_its_key() -> None:
     assert record.keys == []
 
 
-@pytest.mark.parametrize("is_replay", [False, True])
-def test_what_is_refused_of_a_replay_is_a_dead_letter_again_once(is_replay: bool) -> None:
+@pytest.mark.parametrize("is_unheard", [False, True])
+def test_what_is_refused_of_a_replay_is_a_dead_letter_again_once(is_unheard: bool) -> None:
     refused = ToRefuse(REFUSED, is_kept=False)
     failed = letter_of(publish("a"), Batch("p", 1, []), DeadReason.FAILED, "why", 3)
-    batch = Batch("p", 1, [replace(publish("a"), key="k"), publish("a")], is_replay)
+    batch = Batch("p", 1, [replace(publish("a"), key="k"), publish("a")], is_unheard)
     entries = [DecidedEntry(0, refused), DecidedEntry(1, refused, (failed,))]
     record, _ = encode(view_with({}), DecidedBatch(batch, entries))
     assert record.batches[0].outcomes == [REFUSED, REFUSED]
     reasons = [sequel.reason for sequel in record.sequels if isinstance(sequel, Letter)]
-    assert reasons == ["refused", "failed"] if is_replay else ["failed"]
+    assert reasons == ["refused", "failed"] if is_unheard else ["failed"]
     again = [decode_batch(payload).entries[0].key for payload in record.sequel_payloads]
-    assert again == ["k", ""] if is_replay else [""]
+    assert again == ["k", ""] if is_unheard else [""]
 
 
 @settings(deadline=None)
