@@ -1,5 +1,7 @@
 """Which failed tries are told in the log."""
 
+import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from forebay.link import Answer, Verdict
@@ -15,6 +17,13 @@ ASKED = Asked(
     Line("room", 0),
     1,
 )
+
+
+@pytest.fixture(autouse=True)
+def _uncached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loggers that were used after logs were configured are not captured."""
+    structlog.reset_defaults()
+    monkeypatch.setattr("services.worker.handling.telling._log", structlog.get_logger())
 
 
 def test_a_failed_try_is_told_with_its_place_and_without_its_data() -> None:
