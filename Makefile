@@ -18,7 +18,7 @@ PIP_COMPILE := env -u PIP_FIND_LINKS $(BIN)/pip-compile --quiet --generate-hashe
 
 .DEFAULT_GOAL := help
 .PHONY: help up dev test check format bench faults long rabbitmq4 autobahn sdk-latest proto lock \
-	clean rabbitmq browser example-chat example-dashboard example-devices
+	clean rabbitmq browser test-alone test-together example-chat example-dashboard example-devices
 .DELETE_ON_ERROR:
 
 help: ## Say what there is
@@ -50,8 +50,18 @@ check: $(READY) ## Check format, lint, types and architecture
 	done
 	$(BIN)/pytest tests/architecture -q
 
+# Those of one process, which compute, and those of whole deployments, which wait for the most part:
+# side by side they take little longer than the latter alone.
+ALONE := tests/conformance tests/simulation tests/unit
+
 test: $(READY) rabbitmq browser $(NODE_READY) ## Run the tests, against brokers that the run starts itself
-	$(BIN)/pytest --ignore=tests/architecture -m "not long"
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=line test-alone test-together
+
+test-alone: $(READY)
+	$(BIN)/pytest -p no:cacheprovider -m "not long" $(ALONE)
+
+test-together: $(READY)
+	$(BIN)/pytest -m "not long" --ignore=tests/architecture $(addprefix --ignore=,$(ALONE))
 
 SEEDS ?= 1-20
 KIND ?= all
