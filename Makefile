@@ -55,10 +55,11 @@ check: $(READY) ## Check format, lint, types and architecture
 ALONE := tests/conformance tests/simulation tests/unit
 
 test: $(READY) rabbitmq browser $(NODE_READY) ## Run the tests, against brokers that the run starts itself
-	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=line test-alone test-together
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going test-alone test-together
 
-test-alone: $(READY)
-	$(BIN)/pytest -p no:cacheprovider -m "not long" $(ALONE)
+test-alone: $(READY)  # what it says is shown at its end, not in the middle of the others' lines
+	@mkdir -p .make
+	@$(BIN)/pytest -p no:cacheprovider -m "not long" $(ALONE) > .make/test-alone.txt 2>&1; 		status=$$?; cat .make/test-alone.txt; exit $$status
 
 test-together: $(READY)
 	$(BIN)/pytest -m "not long" --ignore=tests/architecture $(addprefix --ignore=,$(ALONE))

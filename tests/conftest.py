@@ -12,6 +12,7 @@ import base64
 import json
 import os
 import secrets
+import signal
 import tempfile
 import urllib.error
 import urllib.parse
@@ -30,6 +31,15 @@ from tests.system.installed import install
 from tests.system.rabbit4 import find_rabbit4
 
 NODE_FIXTURES = {"rabbit_node", "rabbit_prefix", "private_rabbit_node"}
+
+
+def pytest_configure() -> None:
+    """Let what tests start be ended by SIGINT, as in a terminal.
+
+    A shell that runs the tests in the background has them ignore it, and so all that they start.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
