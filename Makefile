@@ -16,9 +16,14 @@ PIP_COMPILE := env -u PIP_FIND_LINKS $(BIN)/pip-compile --quiet --generate-hashe
 	--allow-unsafe --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 	--no-emit-options
 
+# Runs a command and shows what it said when it has ended.
+define in-one-piece
+mkdir -p .make; echo "$(1)"; $(1) > .make/$@.txt 2>&1; status=$$?; cat .make/$@.txt; exit $$status
+endef
+
 .DEFAULT_GOAL := help
 .PHONY: help up dev test check format bench faults long rabbitmq4 autobahn sdk-latest proto lock \
-	clean rabbitmq browser test-alone test-together example-chat example-dashboard example-devices
+	clean rabbitmq browser test-together test-alone test-others example-chat example-dashboard example-devices
 .DELETE_ON_ERROR:
 
 help: ## Say what there is
@@ -50,19 +55,25 @@ check: $(READY) ## Check format, lint, types and architecture
 	done
 	$(BIN)/pytest tests/architecture -q
 
-# Those of one process, which compute, and those of whole deployments, which wait for the most part:
-# side by side they take little longer than the latter alone.
+# In three parts, two at a time: tests of one process compute, and those of whole deployments wait for
+# the most part. What the first says is shown at its end, not in the middle of the others' lines.
 ALONE := tests/conformance tests/simulation tests/unit
+TOGETHER := tests/faults tests/readme tests/sdk tests/system
+PYTEST := $(BIN)/pytest -m "not long" --durations=10 --durations-min=5
 
 test: $(READY) rabbitmq browser $(NODE_READY) ## Run the tests, against brokers that the run starts itself
-	@$(MAKE) --no-print-directory --jobs=2 --keep-going test-alone test-together
-
-test-alone: $(READY)  # what it says is shown at its end, not in the middle of the others' lines
-	@mkdir -p .make
-	@$(BIN)/pytest -p no:cacheprovider -m "not long" $(ALONE) > .make/test-alone.txt 2>&1; 		status=$$?; cat .make/test-alone.txt; exit $$status
+	@echo "forebay: three parts, two at a time; what each says is shown when it has ended"
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going test-together test-alone test-others
 
 test-together: $(READY)
-	$(BIN)/pytest -m "not long" --ignore=tests/architecture $(addprefix --ignore=,$(ALONE))
+	@$(call in-one-piece,$(PYTEST) $(TOGETHER))
+
+test-alone: $(READY)
+	@$(call in-one-piece,$(PYTEST) -p no:cacheprovider $(ALONE))
+
+test-others: $(READY)
+	@$(call in-one-piece,$(PYTEST) -p no:cacheprovider $(addprefix --ignore=,tests/architecture \
+		$(ALONE) $(TOGETHER)))
 
 SEEDS ?= 1-20
 KIND ?= all
