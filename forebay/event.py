@@ -319,39 +319,49 @@ class Left(Acting):
         return self._said.reason
 
 
-class Connect(WithData[T_co]):
+class Entering(WithData[T_co]):
+    """Somebody wants to be let in: what `Connect` and `Subscribe` have in common."""
+
+    __slots__ = ("_entering",)
+
+    def __init__(self, task: Task, entering: ConnectAsk | SubscribeAsk) -> None:
+        super().__init__(task)
+        self._entering = entering
+
+    @property
+    def user(self) -> str:
+        """Who asks, as its token says; empty for an anonymous client."""
+        return self._entering.user
+
+    @property
+    def client(self) -> str:
+        """The id of its session; of one that connects, the id that it will have."""
+        return self._entering.client
+
+    @property
+    def conn_info(self) -> Any:
+        """What others see of the client in every channel; None if nothing."""
+        return _part(self._entering.info)
+
+    @property
+    def has_token(self) -> bool:
+        """Whether it came with a valid token for this; with an invalid one it comes not so far."""
+        return self._entering.has_token
+
+    @property
+    def raw(self) -> bytes:
+        """What it sent with it; `null` if nothing."""
+        return _raw(self._entering.data)
+
+
+class Connect(Entering[T_co]):
     """A client wants to connect. Return None to let it in as its token says, or a `Welcome`."""
 
     __slots__ = ("_ask",)
 
     def __init__(self, task: Task) -> None:
-        super().__init__(task)
         self._ask = decode_hook(task.data, ConnectAsk)
-
-    @property
-    def user(self) -> str:
-        """As its token says; empty without one."""
-        return self._ask.user
-
-    @property
-    def client(self) -> str:
-        """The id that its session will have."""
-        return self._ask.client
-
-    @property
-    def conn_info(self) -> Any:
-        """What its token says that others see; None if nothing."""
-        return _part(self._ask.info)
-
-    @property
-    def has_token(self) -> bool:
-        """Whether it came with a valid token; with an invalid one it does not come so far."""
-        return self._ask.has_token
-
-    @property
-    def raw(self) -> bytes:
-        """What it sent with its connect; `null` if nothing."""
-        return _raw(self._ask.data)
+        super().__init__(task, self._ask)
 
     @property
     def name(self) -> str:
@@ -384,44 +394,19 @@ class Connect(WithData[T_co]):
         return self._ask.headers
 
 
-class Subscribe(WithData[T_co]):
+class Subscribe(Entering[T_co]):
     """A client wants a channel. Return None to let it have it, or an `Admission`."""
 
     __slots__ = ("_ask",)
 
     def __init__(self, task: Task) -> None:
-        super().__init__(task)
         self._ask = decode_hook(task.data, SubscribeAsk)
+        super().__init__(task, self._ask)
 
     @property
     def channel(self) -> str:
         """Which."""
         return self._ask.channel
-
-    @property
-    def user(self) -> str:
-        """Who asks; empty for an anonymous client."""
-        return self._ask.user
-
-    @property
-    def client(self) -> str:
-        """The id of its session."""
-        return self._ask.client
-
-    @property
-    def conn_info(self) -> Any:
-        """What others see of the client in every channel; None if nothing."""
-        return _part(self._ask.info)
-
-    @property
-    def has_token(self) -> bool:
-        """Whether it came with a valid subscription token."""
-        return self._ask.has_token
-
-    @property
-    def raw(self) -> bytes:
-        """What it sent with its subscribe; `null` if nothing."""
-        return _raw(self._ask.data)
 
 
 def _raw(data: msgspec.Raw | None) -> bytes:
