@@ -310,13 +310,17 @@ def _allows_unanswered(session: Session) -> bool:
 def _denial(session: Session, hook: Hook, answered: Answered) -> Refusal | EndSession:
     """What ends the command of a client that is not let in."""
     if answered.said is not Said.REFUSED:
-        _log.warning(
-            "a handler gave no answer",
-            hook=hook.value,
-            why=answered.said.value,
-            setting="app.hook_unanswered",
-            user=session.user,
-        )
+        parts = session.parts
+        untold = parts.hooks.silence.take(parts.monotonic())
+        if untold is not None:
+            _log.warning(
+                "a handler gave no answer",
+                hook=hook.value,
+                why=answered.said.value,
+                setting="app.hook_unanswered",
+                user=session.user,
+                untold_before=untold,
+            )
         return Refusal(ErrorCode.INTERNAL.explained("the app did not answer"))
     if answered.code >= DISCONNECT_CODES:
         ending = find_ending(answered.code, answered.text)

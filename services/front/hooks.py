@@ -29,6 +29,7 @@ from services.hook_messages import (
     HookQuestions,
     Said,
 )
+from services.sparing import Sparing
 
 UNDER_WAY_AT_MOST: Final = 20_000
 """Each costs some 2 KB, and what the client sent."""
@@ -76,6 +77,8 @@ class Hooks:
         self._overdue: set[str] = set()
         """Whom of them to ask after all others."""
         self._has_asked = asyncio.Event()
+        self.silence: Final = Sparing()
+        """For the log: while the app is away, each client that comes hears no answer."""
         self._numbers = 0
         self._turns = 0
         neighbours.register(HookAnswers, self._hear)

@@ -83,8 +83,7 @@ class Answering:
             self._tasks.create_task(self._ask(front, asked, timeout_seconds))
 
     async def _ask(self, front: str, asked: Asked, timeout_seconds: float) -> None:
-        # A line of its own: a client that comes in has nothing under way, and one that is in waits
-        # for its answer before it asks more.
+        # A line of its own: the front carries out what it is told in the client's order.
         line = f"{asked.hook} {asked.client} {asked.channel}"
         kind = _KINDS[asked.hook]
         question = Question(kind, line, asked.channel, asked.sender, asked.data, _NO_KEY)

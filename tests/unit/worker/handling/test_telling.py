@@ -5,9 +5,10 @@ import structlog
 from structlog.testing import capture_logs
 
 from forebay.link import Answer, Verdict
+from services.sparing import A_SECOND
 from services.worker.handling.asked import Asked, Line
 from services.worker.handling.interface import Kind, Question
-from services.worker.handling.telling import A_SECOND, Telling
+from services.worker.handling.telling import Telling
 
 ANSWER = Answer(1, Verdict.FAILED, text="KeyError: 3", trace="team.py:7 look")
 ASKED = Asked(
