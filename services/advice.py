@@ -87,6 +87,7 @@ def describe_surprises(config: Config) -> list[str]:
         *_about_address(config),
         *_about_asking(config),
         *_about_questions(config),
+        *_about_what_follows(config),
         *_about_channels(config),
     ]
 
@@ -163,6 +164,15 @@ def _about_questions(config: Config) -> Iterator[str]:
         yield (
             "app.hook_timeout: not shorter than client.pong_timeout, so a client that waits for a"
             " subscribe handler can be taken for gone."
+        )
+
+
+def _about_what_follows(config: Config) -> Iterator[str]:
+    rabbit = config.rabbitmq
+    if config.app.path and rabbit.log_max_bytes < 2 * rabbit.inbound_max_bytes:
+        yield (
+            "rabbitmq.log_max_bytes: less than twice rabbitmq.inbound_max_bytes, so what handlers"
+            " publish besides may find the pool full for longer than the log keeps it."
         )
 
 

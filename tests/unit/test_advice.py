@@ -149,3 +149,10 @@ def test_settings_with_which_nobody_can_connect_are_said() -> None:
     found = "\n".join(describe_surprises(Config()))
     for words in ("rabbitmq.url", "nobody can connect", "no web page"):
         assert words in found
+
+
+def test_a_log_that_is_small_beside_the_pool_is_said_where_there_are_handlers() -> None:
+    small = {"url": "amqp://host", "log_max_bytes": "600MiB"}
+    (found,) = surprises(rabbitmq=small, app={"path": "chat:app"})
+    assert "rabbitmq.log_max_bytes: less than twice rabbitmq.inbound_max_bytes" in found
+    assert surprises(rabbitmq=small) == []
