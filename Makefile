@@ -63,7 +63,7 @@ PYTEST := $(BIN)/pytest -m "not long" --durations=10 --durations-min=5
 
 test: $(READY) rabbitmq browser $(NODE_READY) ## Run the tests, against brokers that the run starts itself
 	@echo "forebay: three parts, two at a time; what each says is shown when it has ended"
-	@$(MAKE) --no-print-directory --jobs=2 --keep-going test-together test-alone test-others
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going test-others test-together test-alone
 
 test-together: $(READY)
 	@$(call in-one-piece,$(PYTEST) $(TOGETHER))
