@@ -179,6 +179,11 @@ _to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker
 
 def encode(message: ToApp | ToWorker) -> bytes:
     """Write a message as a frame, its length before it."""
+    return encode_frame(message)
+
+
+def encode_frame(message: msgspec.Struct) -> bytes:
+    """Write anything that is said in frames like these, its length before it."""
     frame = bytearray(LENGTH.size)
     _encoder.encode_into(message, frame, LENGTH.size)
     LENGTH.pack_into(frame, 0, len(frame) - LENGTH.size)

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from forebay.link import FRAME_BYTES_AT_MOST, LENGTH, Kind
+from forebay.link import FRAME_BYTES_AT_MOST, LENGTH, Kind, encode_frame
 
 
 class Begin(msgspec.Struct, frozen=True, tag=True):
@@ -146,17 +146,13 @@ class Broke(msgspec.Struct, frozen=True, tag=True):
 
 Answer = Rested | CannotDo | Broke
 
-_encoder = msgspec.msgpack.Encoder()
 _requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
 _answers: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
 
 
 def encode(message: Request | Answer) -> bytes:
     """Write a message as a frame, its length before it."""
-    frame = bytearray(LENGTH.size)
-    _encoder.encode_into(message, frame, LENGTH.size)
-    LENGTH.pack_into(frame, 0, len(frame) - LENGTH.size)
-    return bytes(frame)
+    return encode_frame(message)
 
 
 def decode_request(frame: bytes) -> Request:
